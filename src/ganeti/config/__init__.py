@@ -1,0 +1,1 @@
+"""The cluster's static data on a node."""

@@ -1,0 +1,1 @@
+"""The system below everything else: processes, files, sockets, locks, clocks."""

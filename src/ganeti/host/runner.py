@@ -1,0 +1,200 @@
+"""The one place where programs are started.
+
+Every caller gets a `Runner` and gives argv lists; `shell` stands apart so that it can be found. Tests use the
+`ReplayRunner` of `host.transcript` instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal as signals
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ganeti.errors import CommandError, ProgramNotFound
+
+log = logging.getLogger(__name__)
+
+Argument = str | Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a program ended and what it printed. Exactly one of `exit_code` and `signal` is set."""
+
+    argv: tuple[str, ...]
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int | None = 0
+    signal: int | None = None
+    timed_out: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was ended by a signal or gave an exit status other than zero."""
+        return self.exit_code != 0
+
+    @property
+    def output(self) -> str:
+        """Standard output followed by standard error."""
+        return self.stdout + self.stderr
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a few words; empty on success."""
+        if not self.failed:
+            return ""
+        text = f"exited with status {self.exit_code}"
+        if self.signal is not None:
+            text = f"ended by signal {signals.Signals(self.signal).name}"
+        return f"{text}, time-out" if self.timed_out else text
+
+    def raise_if_failed(self) -> Result:
+        """Return this result. Raises: CommandError when the program failed."""
+        if self.failed:
+            raise CommandError(self.argv, self.reason, self.output)
+        return self
+
+
+class Runner(Protocol):
+    """Starts programs and waits for them."""
+
+    def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None = None,
+        reset_env: bool = False,
+        cwd: Argument = "/",
+        stdin: str | bytes | None = None,
+        timeout_s: float | None = None,
+        output: Path | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Result:
+        """Run a program to its end, whatever its exit status.
+
+        The environment is the daemon's plus `LC_ALL=C` plus `env`, or exactly `env` with `reset_env`. Standard input
+        is `stdin`, or at end-of-file. With `output` both streams are appended to that file instead of captured. On
+        time-out the program and its children get SIGTERM, then SIGKILL.
+        Raises: ProgramNotFound.
+        """
+        ...
+
+    def check(
+        self,
+        argv: Sequence[Argument],
+        *,
+        stdin: str | bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Run a program that has to succeed. Raises: CommandError, ProgramNotFound."""
+        ...
+
+    def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
+        """Run a text by `/bin/sh -c`. Every value in it must have been quoted by the caller."""
+        ...
+
+
+class SystemRunner:
+    """Runs real programs."""
+
+    def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None = None,
+        reset_env: bool = False,
+        cwd: Argument = "/",
+        stdin: str | bytes | None = None,
+        timeout_s: float | None = None,
+        output: Path | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Result:
+        """Run a program to its end (see `Runner.run`)."""
+        words = tuple(str(word) for word in argv)
+        log.debug("Running %s", shlex.join(words))
+        log_file: BinaryIO | None = None
+        try:
+            if output is not None:
+                log_file = output.open("ab")
+            process = self._start(words, env, reset_env, cwd, stdin, log_file, pass_fds)
+        finally:
+            if log_file is not None:
+                log_file.close()
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        timed_out = False
+        try:
+            stdout, stderr = process.communicate(data, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            stdout, stderr = self._end(process)
+        code = process.returncode
+        result = Result(
+            argv=words,
+            stdout=(stdout or b"").decode("utf-8", "backslashreplace"),
+            stderr=(stderr or b"").decode("utf-8", "backslashreplace"),
+            exit_code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            timed_out=timed_out,
+        )
+        if result.failed:
+            log.debug("%s %s", words[0], result.reason)
+        return result
+
+    def check(
+        self,
+        argv: Sequence[Argument],
+        *,
+        stdin: str | bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Run a program that has to succeed (see `Runner.check`)."""
+        return self.run(argv, stdin=stdin, timeout_s=timeout_s).raise_if_failed()
+
+    def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
+        """Run a shell text (see `Runner.shell`)."""
+        return self.run(["/bin/sh", "-c", script], timeout_s=timeout_s)
+
+    @staticmethod
+    def _start(
+        words: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        reset_env: bool,
+        cwd: Argument,
+        stdin: str | bytes | None,
+        log_file: BinaryIO | None,
+        pass_fds: Sequence[int],
+    ) -> subprocess.Popen[bytes]:
+        inherited = {} if reset_env else {**os.environ, "LC_ALL": "C"}
+        try:
+            return subprocess.Popen(
+                words,
+                env={**inherited, **(env or {})},
+                cwd=str(cwd),
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE if log_file is None else log_file,
+                stderr=subprocess.PIPE if log_file is None else subprocess.STDOUT,
+                pass_fds=tuple(pass_fds),
+                start_new_session=True,
+            )
+        except FileNotFoundError as err:
+            raise ProgramNotFound(words[0]) from err
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+        """End a program that took too long, with everything it started in its session."""
+        for number in (signals.SIGTERM, signals.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                return process.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                continue
+        return process.communicate()

@@ -1,0 +1,1 @@
+"""Hypervisors: the interface, the registry and the drivers."""

@@ -1,0 +1,1 @@
+"""Typed structs of what travels and what is stored; no behaviour beyond predicates."""

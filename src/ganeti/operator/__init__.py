@@ -1,0 +1,1 @@
+"""The operator's door: Unix socket, REST, and the ganeti-node command."""

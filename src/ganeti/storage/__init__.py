@@ -1,0 +1,1 @@
+"""Block devices: the interface, the registry and the drivers."""

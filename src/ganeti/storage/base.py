@@ -1,0 +1,175 @@
+"""What a block device is: a small mandatory interface, optional capabilities beside it, and registration by class.
+
+A driver is one module below `storage/drivers`; it knows one technology and no other driver. An object stands for one
+disk on this node and is made for one action; nothing is kept between actions but what is on the machine.
+
+Life: absent -create-> inactive -assemble-> active -open-> ready for input and output; close, shutdown and remove go
+back. `assemble`, `open`, `close`, `shutdown` and `remove` may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from ganeti.errors import BlockDeviceError
+from ganeti.host.system import System
+from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
+
+
+class BlockDevice(ABC):
+    """One disk on this node. Methods raise BlockDeviceError (or CommandError below it) on failure."""
+
+    kinds: ClassVar[tuple[DiskType, ...]] = ()
+    """The disk types a driver serves; a class with none is a base of others."""
+
+    registered: ClassVar[dict[DiskType, type[BlockDevice]]] = {}
+
+    def __init_subclass__(cls, kinds: Sequence[DiskType] = (), **kwargs: object) -> None:
+        """Register the driver for its disk types."""
+        super().__init_subclass__(**kwargs)
+        cls.kinds = tuple(kinds)
+        for kind in kinds:
+            BlockDevice.registered[kind] = cls
+
+    def __init__(self, system: System, disk: Disk, children: Sequence[BlockDevice | None] = ()) -> None:
+        """Describe the disk; look at nothing yet. Raises: BlockDeviceError when the description makes no sense."""
+        self.system = system
+        self.disk = disk
+        self.children = tuple(children)
+
+    @property
+    @abstractmethod
+    def dev_path(self) -> Path | None:
+        """Where the guest's data is on this node; None while the device has no path here."""
+
+    @property
+    def numbers(self) -> tuple[int, int] | None:
+        """Major and minor device number; None for what is no block device."""
+        return None
+
+    @property
+    def present_children(self) -> list[BlockDevice]:
+        """The children that were found."""
+        return [child for child in self.children if child is not None]
+
+    @abstractmethod
+    def attach(self) -> bool:
+        """Look for the device on this node; say whether it is there."""
+
+    @abstractmethod
+    def create(self, *, exclusive_storage: bool) -> None:
+        """Make the device. Raises: BlockDeviceError when it exists or `exclusive_storage` is asked in vain."""
+
+    @abstractmethod
+    def assemble(self) -> None:
+        """Make it active."""
+
+    def open(self, *, force: bool = False, exclusive: bool = True) -> None:  # noqa: B027 - most need nothing
+        """Make it ready for input and output here; `exclusive` false allows another node to do so too."""
+
+    def close(self) -> None:  # noqa: B027 - most devices need nothing
+        """End what `open` began."""
+
+    @abstractmethod
+    def shutdown(self) -> None:
+        """Make it inactive; its data stays, its children are untouched."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Destroy the device and its data; one that is missing is fine."""
+
+    @abstractmethod
+    def actual_size(self) -> int:
+        """Its size in bytes as it is now."""
+
+    def spindles(self) -> int | None:
+        """On how many physical disks it lies; None where this means nothing."""
+        return None
+
+    def pause_resume_sync(self, *, pause: bool) -> bool:
+        """Stop or go on synchronising; devices without copies ask their children."""
+        return all(child.pause_resume_sync(pause=pause) for child in self.present_children)
+
+    def set_info(self, text: str) -> None:
+        """Note `text` (whose disk it is) with the device where that can be done, else with its children."""
+        for child in self.present_children:
+            child.set_info(text)
+
+    def status(self) -> BlockDevStatus:
+        """State of this device alone."""
+        numbers = self.numbers
+        return BlockDevStatus(
+            dev_path=None if self.dev_path is None else str(self.dev_path),
+            major=numbers[0] if numbers else None,
+            minor=numbers[1] if numbers else None,
+            is_degraded=False,
+            ldisk_status=LocalDiskStatus.OKAY,
+        )
+
+    def export_argv(self) -> list[str]:
+        """Command that writes the disk to standard output (disk.size MiB of it)."""
+        return ["dd", f"if={self._path()}", "bs=1048576", f"count={self.disk.size}", "iflag=direct"]
+
+    def import_argv(self) -> list[str]:
+        """Command that reads the disk's new content from standard input."""
+        return ["dd", f"of={self._path()}", "bs=1048576", "oflag=direct", "conv=notrunc"]
+
+    def _path(self) -> Path:
+        if self.dev_path is None:
+            raise BlockDeviceError(f"{self.disk.describe()} has no path on this node")
+        return self.dev_path
+
+
+class Growable(ABC):
+    """Devices that can be made larger."""
+
+    @abstractmethod
+    def grow(self, amount_mib: int, *, dry_run: bool, backing_store: bool, exclusive_storage: bool) -> None:
+        """Add `amount_mib`; only the layer meant by `backing_store` acts; `dry_run` only checks."""
+
+
+class Renamable(ABC):
+    """Devices whose identity can change."""
+
+    @abstractmethod
+    def rename(self, new_id: tuple[str | int | None, ...]) -> None:
+        """Give the device the identity `new_id` (a logical id of the same type)."""
+
+
+class Snapshotable(ABC):
+    """Devices that can be frozen in time."""
+
+    @abstractmethod
+    def snapshot(self, name: str | None, size_mib: int | None) -> tuple[str | int | None, ...]:
+        """Take a snapshot; None means the driver's own choice. Return its logical id."""
+
+
+class UserspaceAccess(ABC):
+    """Devices a hypervisor can reach without the kernel's help."""
+
+    @abstractmethod
+    def userspace_uri(self, hypervisor: str) -> str:
+        """Address for the hypervisor. Raises: BlockDeviceError when it cannot use one."""
+
+
+class Wipeable(ABC):
+    """Devices that know a faster way to zero a range than writing it."""
+
+    @abstractmethod
+    def wipe(self, offset_mib: int, size_mib: int) -> None:
+        """Make the range read as zero."""
+
+
+class Mirrored(ABC):
+    """Devices that keep a copy on another node."""
+
+    @abstractmethod
+    def disconnect_network(self) -> None:
+        """Stop talking to the other node."""
+
+    @abstractmethod
+    def attach_network(self, *, both_primary: bool) -> None:
+        """Talk to the other node again."""

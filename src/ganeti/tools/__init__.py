@@ -1,0 +1,1 @@
+"""One module for each external program: its command syntax and its output."""
