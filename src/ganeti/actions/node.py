@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ganeti.actions.records import GuestRecords, NoRecords
 from ganeti.config.ssconf import Ssconf
 from ganeti.host.clock import Clock
 from ganeti.host.paths import Paths
@@ -26,6 +27,7 @@ class Node:
     ssconf: Ssconf
     storage: BlockDevices
     hypervisors: Hypervisors
+    records: GuestRecords = field(default_factory=NoRecords)
 
     @classmethod
     def compose(cls, system: System) -> Node:

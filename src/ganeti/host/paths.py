@@ -134,6 +134,11 @@ class Paths:
         return self.log_dir / "os"
 
     @property
+    def temporary_dir(self) -> Path:
+        """Files of one call."""
+        return self.under("/tmp")
+
+    @property
     def hooks_dir(self) -> Path:
         """Hook scripts."""
         return self.conf_dir / "hooks"
@@ -164,6 +169,16 @@ class Paths:
     def noded_log(self) -> Path:
         """Log of the node daemon."""
         return self.log_dir / "node-daemon.log"
+
+    @property
+    def operator_socket(self) -> Path:
+        """Where the operator's door listens."""
+        return self.run_dir / "socket" / "ganeti-node"
+
+    @property
+    def inventory(self) -> Path:
+        """The embedded list of guests of a node without a master."""
+        return self.data_dir / "inventory.sqlite"
 
     @property
     def file_storage_paths_file(self) -> Path:

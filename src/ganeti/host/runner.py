@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NoReturn, Protocol
 
 from ganeti.errors import CommandError, ProgramNotFound
 
@@ -98,6 +98,14 @@ class Runner(Protocol):
     def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
         """Run a text by `/bin/sh -c`. Every value in it must have been quoted by the caller."""
         ...
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Let a program take this process's place and terminal. Raises: ProgramNotFound."""
+    try:
+        os.execvp(argv[0], list(argv))  # noqa: S606 - no shell is wanted
+    except FileNotFoundError as err:
+        raise ProgramNotFound(argv[0]) from err
 
 
 class SystemRunner:

@@ -1,0 +1,1 @@
+"""The ganeti-node command: a client of the operator's door."""
