@@ -1,0 +1,387 @@
+"""Addresses, interfaces, sockets and tap devices of this node.
+
+Sockets are made here and nowhere else; who speaks over them, and what, is not known here. Netlink is used only where
+the kernel offers no file: looking at an interface's addresses and changing them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import logging
+import os
+import socket
+import struct
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from ganeti.errors import HypervisorError, InvalidParameter, NodeError, UnsafePath
+from ganeti.host.paths import component
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
+log = logging.getLogger(__name__)
+
+SYS_NET: Final = Path("/sys/class/net")
+LISTEN_BACKLOG: Final = 1024
+LONGEST_INTERFACE_NAME: Final = 15
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+# Tap devices ---------------------------------------------------------------------------------------------------------
+
+# Source: linux/if_tun.h. The request is a struct ifreq: 16 bytes of name, a union of 24 bytes that starts with flags.
+_TUNGETFEATURES: Final = 0x800454CF
+_TUNSETIFF: Final = 0x400454CA
+_IFREQ: Final = struct.Struct("16sH22x")
+_IFF_TAP: Final = 0x0002
+_IFF_MULTI_QUEUE: Final = 0x0100
+_IFF_NO_PI: Final = 0x1000
+_IFF_ONE_QUEUE: Final = 0x2000
+_IFF_VNET_HDR: Final = 0x4000
+
+TUN_DEVICE: Final = Path("/dev/net/tun")
+VHOST_DEVICE: Final = Path("/dev/vhost-net")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tap:
+    """A tap interface this process holds open: one descriptor a queue, and as many of vhost-net when asked for.
+
+    The interface lives as long as somebody holds a descriptor of it: pass them on to the guest, then close it here.
+    """
+
+    name: str
+    fds: tuple[int, ...]
+    vhost_fds: tuple[int, ...] = ()
+
+    def close(self) -> None:
+        """Give up this process's descriptors."""
+        for descriptor in (*self.fds, *self.vhost_fds):
+            os.close(descriptor)
+
+    def __enter__(self) -> Tap:
+        """Use it; closed at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+def open_tap(name: str = "", *, vnet_hdr: bool = True, queues: int = 1, vhost: bool = False) -> Tap:
+    """Make a tap interface; the kernel picks a name (`tap<n>`) when none is given.
+
+    `vnet_hdr` is left off with a warning where the kernel has it not. Descriptors are not inherited by programs unless
+    passed on by number. Raises: HypervisorError; UnsafePath for a name no interface can have.
+    """
+    if name:
+        interface_name(name)
+    if queues < 1:
+        raise InvalidParameter("queues", "a tap has at least one queue")
+    with ExitStack() as undo:
+        descriptors: list[int] = []
+        for _ in range(queues):
+            descriptor = _open_device(TUN_DEVICE)
+            undo.callback(os.close, descriptor)
+            flags = _tap_flags(descriptor, vnet_hdr=vnet_hdr, queues=queues)
+            # the first queue's name makes the others queues of the same interface
+            name = _attach(descriptor, name, flags)
+            descriptors.append(descriptor)
+        vhost_descriptors: list[int] = []
+        for _ in range(queues if vhost else 0):
+            descriptor = _open_device(VHOST_DEVICE)
+            undo.callback(os.close, descriptor)
+            vhost_descriptors.append(descriptor)
+        undo.pop_all()
+    return Tap(name=name, fds=tuple(descriptors), vhost_fds=tuple(vhost_descriptors))
+
+
+def _open_device(device: Path) -> int:
+    try:
+        return os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as err:
+        raise HypervisorError(f"cannot open {device}: {err.strerror}") from err
+
+
+def _tap_flags(descriptor: int, *, vnet_hdr: bool, queues: int) -> int:
+    try:
+        (features,) = struct.unpack("I", fcntl.ioctl(descriptor, _TUNGETFEATURES, struct.pack("I", 0)))
+    except OSError as err:
+        log.warning("The kernel does not tell what tap interfaces can do: %s", err.strerror)
+        features = 0
+    flags = _IFF_TAP | _IFF_NO_PI
+    if vnet_hdr:
+        if features & _IFF_VNET_HDR:
+            flags |= _IFF_VNET_HDR
+        else:
+            log.warning("The kernel offers no virtio header on tap interfaces; going on without")
+    if queues == 1:
+        return flags | _IFF_ONE_QUEUE
+    if not features & _IFF_MULTI_QUEUE:
+        raise HypervisorError(f"the kernel offers one queue a tap interface, not {queues}")
+    return flags | _IFF_MULTI_QUEUE
+
+
+def _attach(descriptor: int, name: str, flags: int) -> str:
+    try:
+        answer = fcntl.ioctl(descriptor, _TUNSETIFF, _IFREQ.pack(name.encode(), flags))
+    except OSError as err:
+        raise HypervisorError(f"cannot make tap interface {name or '(any name)'}: {err.strerror}") from err
+    chosen: bytes
+    chosen, _ = _IFREQ.unpack(answer)
+    return chosen.rstrip(b"\0").decode()
+
+
+# Interfaces ----------------------------------------------------------------------------------------------------------
+
+
+def interface_name(name: str) -> str:
+    """Return `name` if an interface can be called so. Raises: UnsafePath."""
+    component(name)
+    if len(name.encode()) > LONGEST_INTERFACE_NAME or ":" in name or any(char.isspace() for char in name):
+        raise UnsafePath(name, "an interface has up to 15 bytes of name without colon or blank")
+    return name
+
+
+def interface_exists(name: str, *, sys_net: Path = SYS_NET) -> bool:
+    """Whether this node has an interface of that name. Raises: UnsafePath."""
+    return (sys_net / interface_name(name)).exists()
+
+
+def bridge_exists(name: str, *, sys_net: Path = SYS_NET) -> bool:
+    """Whether this node has a bridge of that name. Raises: UnsafePath."""
+    return (sys_net / interface_name(name) / "bridge").is_dir()
+
+
+def interface_addresses(name: str) -> list[Interface]:
+    """The addresses of an interface with their prefix lengths, in the kernel's order. Raises: NodeError."""
+    with _netlink() as netlink:
+        messages = netlink.get_addr(index=_index(name))
+        # a point-to-point link has its own address in LOCAL and the peer's in ADDRESS; IPv6 has ADDRESS alone
+        return [
+            ipaddress.ip_interface(f"{m.get_attr('IFA_LOCAL') or m.get_attr('IFA_ADDRESS')}/{m['prefixlen']}")
+            for m in messages
+        ]
+
+
+def add_address(name: str, address: Interface, *, label: str | None = None) -> bool:
+    """Add an address to an interface; say whether it was not there before. Raises: NodeError."""
+    return _change_address("add", name, address, label)
+
+
+def remove_address(name: str, address: Interface) -> bool:
+    """Remove an address from an interface; say whether it was there. Raises: NodeError."""
+    return _change_address("del", name, address, None)
+
+
+def _netlink() -> IPRoute:
+    # 170 ms and 20 MiB: only what looks at or changes addresses pays for it
+    from pyroute2 import IPRoute
+
+    return IPRoute()
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(interface_name(name))
+    except OSError as err:
+        raise NodeError(f"there is no interface {name}") from err
+
+
+def _change_address(verb: str, name: str, address: Interface, label: str | None) -> bool:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    wanted: dict[str, str | int] = {
+        "index": _index(name),
+        "family": int(family),
+        "address": str(address.ip),
+        "prefixlen": address.network.prefixlen,
+    }
+    if label is not None and family == socket.AF_INET:
+        wanted["label"] = label  # IPv6 addresses have none
+    there = address in interface_addresses(name)
+    if there == (verb == "add"):
+        return False
+    # the import was paid for by the look above
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        with _netlink() as netlink:
+            netlink.addr(verb, **wanted)
+    except NetlinkError as err:
+        raise NodeError(f"cannot {verb} address {address} on interface {name}: {err}") from err
+    log.info("Address %s %s interface %s", address, "added to" if verb == "add" else "removed from", name)
+    return True
+
+
+# Names and addresses -------------------------------------------------------------------------------------------------
+
+
+def parse_address(text: str) -> Address:
+    """The address `text` stands for. Raises: InvalidParameter."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as err:
+        raise InvalidParameter("address", f"{text!r} is not an IP address") from err
+    if getattr(address, "scope_id", None) is not None:
+        raise InvalidParameter("address", f"{text!r} has a zone, which means nothing on another node")
+    return address
+
+
+def address_family(text: str) -> int:
+    """2 for an IPv4 address, 10 for IPv6. Raises: InvalidParameter."""
+    return int(socket.AF_INET if parse_address(text).version == 4 else socket.AF_INET6)
+
+
+def is_own_address(text: str) -> bool:
+    """Whether this node has the address; the wildcards count as its own, what is no address does not.
+
+    Asked by binding a datagram socket, which costs two system calls and sees every interface. True for any address when
+    the administrator has set net.ipv4.ip_nonlocal_bind.
+    """
+    try:
+        family = address_family(text)
+    except InvalidParameter:
+        return False
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.bind((text, 0))
+        except OSError:
+            return False
+    return True
+
+
+def format_address(host: str, port: int | None = None) -> str:
+    """`host:port`, with brackets around an IPv6 address; the host alone without a port."""
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def full_name(name: str = "") -> str:
+    """The fully qualified name of a host, of this one by default; the name itself when it cannot be resolved."""
+    return socket.getfqdn(name).lower().rstrip(".")
+
+
+def resolve(name: str, family: int | None = None) -> str:
+    """The first address of a host, restricted to a family (2 or 10) if asked. Raises: NodeError."""
+    try:
+        answers = socket.getaddrinfo(name, None, family or socket.AF_UNSPEC, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as err:
+        raise NodeError(f"cannot resolve {name}: {err}") from err
+    return str(answers[0][4][0])
+
+
+def resolve_service_port(name: str, default: int) -> int:
+    """The TCP port the services database gives to `name`, else `default`."""
+    try:
+        return socket.getservbyname(name, "tcp")
+    except OSError:
+        return default
+
+
+# Sockets -------------------------------------------------------------------------------------------------------------
+
+
+def tcp_ping(
+    target: str,
+    port: int,
+    *,
+    timeout_s: float = 10,
+    live_port_needed: bool = False,
+    source: str | None = None,
+) -> bool:
+    """Whether `target` answers on `port`. A refusal shows a living host and counts, unless a live port is needed.
+
+    An address `source` that is not this node's is ignored, and the connection is made from the default one: the
+    original does so, and its cluster verification counts on it. Raises: InvalidParameter when `target` is no address.
+    """
+    family = address_family(target)
+    with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        if source is not None:
+            try:
+                probe.bind((source, 0))
+            except OSError as err:
+                log.debug("Not pinging %s from %s: %s", target, source, err)
+        probe.settimeout(timeout_s)
+        try:
+            probe.connect((target, port))
+        except ConnectionRefusedError:
+            return not live_port_needed
+        except OSError:
+            return False
+    return True
+
+
+def connect_tcp(host: str, port: int, *, timeout_s: float, source: str | None = None) -> socket.socket:
+    """A connected TCP socket whose operations time out after `timeout_s`. Raises: OSError."""
+    return socket.create_connection((host, port), timeout_s, None if source is None else (source, 0))
+
+
+def connect_unix(path: Path, *, timeout_s: float) -> socket.socket:
+    """A socket connected to the one at `path`, whose operations time out after `timeout_s`. Raises: OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        connection.settimeout(timeout_s)
+        with _ShortName(path) as name:
+            connection.connect(name)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def listen_tcp(address: str, port: int, *, backlog: int = LISTEN_BACKLOG) -> socket.socket:
+    """A listening TCP socket on one address of either family. `::` serves IPv4 too where the kernel is set so.
+
+    Raises: OSError; InvalidParameter when `address` is no address.
+    """
+    listener = socket.socket(address_family(address), socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_unix(path: Path, *, mode: int = 0o600, backlog: int = LISTEN_BACKLOG) -> socket.socket:
+    """A listening socket at `path` with exactly `mode`; nothing may be there. Raises: OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _ShortName(path) as name:
+            listener.bind(name)
+        # nobody can connect before listen(), so there is no moment with a wider mode than asked for
+        path.chmod(mode)
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+class _ShortName:
+    """A name for a socket that fits into the 107 bytes of an address, however deep its directory lies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._directory: int | None = None
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) <= 107:
+            return str(self._path)
+        self._directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._directory}/{self._path.name}"
+
+    def __exit__(self, *ignored: object) -> None:
+        if self._directory is not None:
+            os.close(self._directory)
