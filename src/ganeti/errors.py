@@ -4,6 +4,8 @@
     +-- InvalidParameter      the caller sent something wrong (names the argument)
     +-- UnsafePath            a name or path would leave its allowed root
     +-- ConfigurationError    this node's own set-up is wrong or incomplete
+    |   +-- OsDefinitionError ... an operating system definition is missing or invalid
+    +-- OsScriptError         a script of an operating system definition failed
     +-- CommandError          an external program failed (argv, exit status, output)
     |   +-- InvalidOutput     ... or printed what cannot be understood
     +-- ProgramNotFound       an external program is not installed
@@ -58,6 +60,14 @@ class UnsafePath(NodeError):
 
 class ConfigurationError(NodeError):
     """This node's own configuration is missing or wrong."""
+
+
+class OsDefinitionError(ConfigurationError):
+    """An operating system definition is missing or invalid."""
+
+
+class OsScriptError(NodeError):
+    """A script of an operating system definition failed; the text has the end of what it printed."""
 
 
 class CommandError(NodeError):

@@ -136,7 +136,7 @@ class Paths:
     @property
     def temporary_dir(self) -> Path:
         """Files of one call."""
-        return self.under("/tmp")
+        return self.under("/tmp")  # noqa: S108 - files in it get unguessable names and are opened exclusively
 
     @property
     def hooks_dir(self) -> Path:
