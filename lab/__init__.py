@@ -1,0 +1,5 @@
+"""Test equipment: a packaged Ganeti cluster on throw-away hosts of one machine.
+
+It knows the packaged programs from outside only (commands, files, requests) and nothing of `ganeti`, the package
+under test: a node daemon is an executable here. Standard library alone, so that any Python 3.11 runs it.
+"""
