@@ -17,10 +17,11 @@ from typing import ClassVar
 from ganeti.errors import BlockDeviceError
 from ganeti.host.system import System
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
+from ganeti.tools import dd
 
 
 class BlockDevice(ABC):
-    """One disk on this node. Methods raise BlockDeviceError (or CommandError below it) on failure."""
+    """One disk on this node. Methods raise BlockDeviceError or CommandError on failure, never a bare OSError."""
 
     kinds: ClassVar[tuple[DiskType, ...]] = ()
     """The disk types a driver serves; a class with none is a base of others."""
@@ -65,7 +66,7 @@ class BlockDevice(ABC):
 
     @abstractmethod
     def assemble(self) -> None:
-        """Make it active."""
+        """Make it active; nobody has called `attach` before."""
 
     def open(self, *, force: bool = False, exclusive: bool = True) -> None:  # noqa: B027 - most need nothing
         """Make it ready for input and output here; `exclusive` false allows another node to do so too."""
@@ -111,11 +112,11 @@ class BlockDevice(ABC):
 
     def export_argv(self) -> list[str]:
         """Command that writes the disk to standard output (disk.size MiB of it)."""
-        return ["dd", f"if={self._path()}", "bs=1048576", f"count={self.disk.size}", "iflag=direct"]
+        return dd.read_argv(self._path(), blocks=self.disk.size)
 
     def import_argv(self) -> list[str]:
         """Command that reads the disk's new content from standard input."""
-        return ["dd", f"of={self._path()}", "bs=1048576", "oflag=direct", "conv=notrunc"]
+        return dd.write_argv(self._path())
 
     def _path(self) -> Path:
         if self.dev_path is None:

@@ -1,0 +1,103 @@
+"""Where file disks may lie: the administrator's list, the places never allowed, and the way there without links.
+
+The list is one absolute directory a line in `Paths.file_storage_paths_file`; it is read at every use, and no list means
+that nothing is allowed. Must not know what is done with a path.
+
+The packaged 3.0 compares texts only, so a symbolic link inside an allowed directory leads anywhere. Here the way from
+the allowed directory down is walked on descriptors and a link on it is refused; the allowed directory itself, named by
+the administrator, may be one.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ganeti.errors import FileStoragePathError, NodeError, UnsafePath
+from ganeti.host import files
+from ganeti.host.paths import Paths, absolute
+
+log = logging.getLogger(__name__)
+
+FORBIDDEN = frozenset(
+    [Path(name) for name in ("/boot", "/dev", "/etc", "/home", "/proc", "/root", "/sys")]
+    + [Path(top, name) for top in ("/", "/usr", "/usr/local") for name in ("bin", "lib", "lib32", "lib64", "sbin")]
+)
+"""Directories that never hold disks, whatever the list says."""
+
+
+def is_forbidden(path: str | Path) -> bool:
+    """Whether `path`, normalised, is relative or lies in a directory that never holds disks."""
+    place = _normal(path)
+    return not place.is_absolute() or place in FORBIDDEN or not FORBIDDEN.isdisjoint(place.parents)
+
+
+def entries(paths: Paths) -> list[str]:
+    """The administrator's list as written; a file that is missing or cannot be read gives none."""
+    try:
+        return files.significant_lines(files.read_text(paths.file_storage_paths_file))
+    except FileNotFoundError:
+        return []
+    except (OSError, NodeError) as err:
+        log.warning("No path is allowed for file storage, since the list cannot be read: %s", err)
+        return []
+
+
+def wrong_entries(paths: Paths) -> list[str]:
+    """Entries of the list that name a place which never holds disks, normalised and sorted."""
+    return sorted(str(_normal(entry)) for entry in entries(paths) if is_forbidden(entry))
+
+
+def check(paths: Paths, path: str | Path, *, itself: bool = False) -> tuple[Path, Path]:
+    """Return `path` and the allowed directory it lies below, by their texts alone.
+
+    `itself` also accepts the allowed directory. Of several, the longest counts. Raises: FileStoragePathError.
+    """
+    try:
+        place = absolute(path)
+    except UnsafePath as err:
+        raise FileStoragePathError(f"file storage path {str(path)!r}: {err.reason}") from err
+    if is_forbidden(place):
+        raise FileStoragePathError(f"file storage path {place} lies in a directory that never holds disks")
+    listed = entries(paths)
+    if not listed:
+        raise FileStoragePathError(f"no path is allowed for file storage: {paths.file_storage_paths_file} is empty")
+    usable = {_normal(entry) for entry in listed if entry.startswith("/")}
+    holders = usable & ({place, *place.parents} if itself else set(place.parents))
+    if not holders:
+        raise FileStoragePathError(f"file storage path {place} is not below a directory allowed for it")
+    return place, max(holders, key=lambda holder: len(holder.parts))
+
+
+@contextmanager
+def open_parent(paths: Paths, path: Path) -> Iterator[int]:
+    """Give a descriptor of the directory that holds `path`, reached without following a link.
+
+    Raises: FileStoragePathError; FileNotFoundError when the directory is not there; OSError.
+    """
+    place, holder = check(paths, path)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(holder, flags)
+    try:
+        for name in place.parent.relative_to(holder).parts:
+            try:
+                below = os.open(name, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            except OSError as err:
+                if err.errno in (errno.ENOTDIR, errno.ELOOP):
+                    text = f"file storage path {place}: {name} is a symbolic link or no directory"
+                    raise FileStoragePathError(text) from err
+                raise
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _normal(path: str | Path) -> Path:
+    text = os.path.normpath(path)
+    return Path("/" + text.lstrip("/") if text.startswith("/") else text)
