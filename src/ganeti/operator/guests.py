@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 import msgspec
 
-from ganeti.actions import blockdev, disk_links, instance_queries, instances, migration, os_scripts
+from ganeti.actions import blockdev, disk_links, instance_queries, instances, os_scripts
 from ganeti.actions.node import Node
 from ganeti.errors import InvalidParameter, NodeError
 from ganeti.model.instance import InstanceInfo
@@ -75,9 +75,9 @@ class Guests:
                     exclusive_storage=False,
                 )
                 undo.callback(blockdev.remove, self._node, disk)
-                blockdev.assemble(self._node, disk, instance, as_primary=True, index=index)
+                blockdev.assemble(self._node, disk, instance.name, as_primary=True, index=index)
             undo.callback(disk_links.remove, self._node, instance.name, len(instance.attached_disks))
-            os_scripts.add(self._node, instance, reinstall=False, debug=0)
+            os_scripts.create(self._node, instance, reinstall=False, debug=0)
             self._inventory.add(instance)
             undo.callback(self._inventory.remove, instance.name)
             if spec.start:
@@ -91,7 +91,7 @@ class Guests:
         instance = self._inventory.guest(name)
         with self._change("start", name):
             for index, disk in enumerate(instance.attached_disks):
-                blockdev.assemble(self._node, disk, instance, as_primary=True, index=index)
+                blockdev.assemble(self._node, disk, instance.name, as_primary=True, index=index)
             instances.start(self._node, instance, startup_paused=paused)
         return self.show(name)
 
@@ -129,7 +129,7 @@ class Guests:
             changed = (*disks[:index], grown, *disks[index + 1 :])
             self._inventory.change(msgspec.structs.replace(instance, disks_info=changed))
             if self.show(name).status == "running":
-                migration.resize_disk(self._node, instance, index, grown.size * 1024 * 1024)
+                instances.resize_disk(self._node, instance, index, grown.size * 1024 * 1024)
         return self.show(name)
 
     def migrate(self, name: str, request: MigrateRequest) -> MigrateReport:
@@ -138,7 +138,6 @@ class Guests:
         with self._change("migrate", name):
             report = move(self._node, instance, request)
             disk_links.remove(self._node, instance.name, len(instance.attached_disks))
-            self._inventory.left(name)
         log.info("Guest %s moved to %s in %.1f s", name, request.address, report.seconds)
         return report
 

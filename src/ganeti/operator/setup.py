@@ -7,6 +7,7 @@ files and modes that Ganeti 3.0 leaves on a node.
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ganeti.host import files
 from ganeti.host.paths import Paths, component
 from ganeti.operator.certificates import client_certificate, cluster_certificate
 
+DIGEST = re.compile(r"([0-9A-F]{2}:){19}[0-9A-F]{2}")
 KEY_MODE = 0o440
 SSCONF_MODE = 0o444
 
@@ -54,13 +56,14 @@ def initialise(paths: Paths, hostname: str, options: SetupOptions) -> str:
 
 def trust(paths: Paths, name: str, digest: str) -> None:
     """Let the owner of the certificate with that SHA-1 digest call this node. Raises: ConfigurationError."""
-    octets = digest.split(":")
-    if len(octets) != 20 or any(len(octet) != 2 or octet != octet.upper() for octet in octets):
+    if DIGEST.fullmatch(digest) is None:
         raise ConfigurationError(f"not a SHA-1 digest of 20 upper-case octets: {digest!r}")
+    if "=" in component(name):
+        raise ConfigurationError(f"a node's name cannot have an equals sign: {name!r}")
     path = paths.candidate_certs
     known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     others = [line for line in known if line.partition("=")[0] != name]
-    _write_ssconf(paths, "master_candidates_certs", [*others, f"{component(name)}={digest}"])
+    _write_ssconf(paths, "master_candidates_certs", [*others, f"{name}={digest}"])
 
 
 def certificate_digest(pem: Path) -> str:
