@@ -1,0 +1,103 @@
+"""Recordings of the wire: no secret gets into their files, and one pair of every shape does."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+
+from lab.recorder import Action, Exchange
+from lab.recordings import PLACEHOLDER, Json, as_pair, shape, without_secrets, write
+
+KEY = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
+
+
+def _exchange(call: str, request: Json, reply: Json = None, *, from_job: bool = True) -> Exchange:
+    return Exchange(
+        node="node2",
+        call=call,
+        began=1.0,
+        request_headers={"Host": "x", **({"User-Agent": "Ganeti 3.0.2"} if from_job else {})},
+        request_body=json.dumps(request),
+        status_line="HTTP/1.1 200 OK",
+        reply_headers={},
+        reply_body=json.dumps(reply or [True, None]) + "\n",
+    )
+
+
+def _packed(text: str) -> list[Json]:
+    return [1, base64.b64encode(zlib.compress(text.encode())).decode()]
+
+
+def _unpacked(encoded: Json) -> str:
+    assert isinstance(encoded, list)
+    assert isinstance(encoded[1], str)
+    return zlib.decompress(base64.b64decode(encoded[1])).decode()
+
+
+def test_uploaded_secret_files_lose_their_content_and_keep_their_encoding() -> None:
+    request: Json = [["/var/lib/ganeti/hmac.key", _packed("5ec3e7"), 33056, "a", "b", 1.5, 1.5]]
+
+    kept = as_pair(_exchange("upload_file", request), "note")["request"]
+
+    assert isinstance(kept, list)
+    assert isinstance(kept[0], list)
+    assert _unpacked(kept[0][1]) == PLACEHOLDER + "\n"
+    assert kept[0][2:] == [33056, "a", "b", 1.5, 1.5]
+
+
+def test_private_keys_are_found_in_any_uploaded_file() -> None:
+    request: Json = ["/var/lib/ganeti/anything", [0, KEY], 33056, "a", "b", 1, 1]
+
+    assert KEY not in json.dumps(as_pair(_exchange("upload_file_single", request), "note"))
+
+
+def test_secrets_inside_an_uploaded_configuration_are_replaced() -> None:
+    config = json.dumps({"instances": {"u": {"osparams_private": {"password": "hush"}, "name": "inst1.lab"}}})
+    request: Json = ["/var/lib/ganeti/config.data", _packed(config), 33184, "a", "b", 1, 1]
+
+    kept = as_pair(_exchange("upload_file_single", request), "note")["request"]
+
+    assert isinstance(kept, list)
+    assert json.loads(_unpacked(kept[1])) == json.loads(config.replace("hush", PLACEHOLDER))
+
+
+def test_private_parameters_and_mirror_secrets_are_replaced_at_any_depth() -> None:
+    value: Json = [
+        {"osparams_secret": {"a": "hush"}, "disks_info": [{"logical_id": ["n1", "n2", 11000, 0, 1, "hush"]}]}
+    ]
+
+    clean = json.dumps(without_secrets(value))
+
+    assert "hush" not in clean
+    assert clean.count(PLACEHOLDER) == 2
+
+
+def test_empty_private_parameters_stay_empty() -> None:
+    assert without_secrets({"osparams_private": {}}) == {"osparams_private": {}}
+
+
+def test_names_and_numbers_make_no_other_shape_but_words_and_types_do() -> None:
+    assert shape(["inst1.lab", 5]) == shape(["inst2.lab", 77])
+    assert shape(["soft"]) != shape(["hard"])
+    assert shape({"a": None}) != shape({"a": 1})
+    assert shape([True, None]) != shape([False, None])
+
+
+def test_one_pair_of_every_shape_and_sender_is_written_and_every_call_is_in_the_sequence(tmp_path: Path) -> None:
+    exchanges = (
+        _exchange("instance_info", ["inst1.lab"]),
+        _exchange("instance_info", ["inst2.lab"]),
+        _exchange("instance_info", ["inst2.lab"], from_job=False),
+        _exchange("instance_info", ["inst1.lab"], [False, "no such instance"]),
+    )
+
+    write([Action(note="gnt-instance info", exchanges=exchanges)], tmp_path)
+
+    pairs = json.loads((tmp_path / "instance_info.json").read_text())
+    (action,) = json.loads((tmp_path / "sequences.json").read_text())
+    assert [(pair["request"], pair["reply"][0]) for pair in pairs] == [
+        (["inst1.lab"], True),
+        (["inst2.lab"], True),
+        (["inst1.lab"], False),
+    ]
+    assert [call["sender"] for call in action["calls"]] == ["jobs", "jobs", "daemons", "jobs"]
