@@ -10,13 +10,13 @@ from pathlib import Path
 from ganeti.actions import file_storage
 from ganeti.actions.node import Node
 from ganeti.host.paths import component
-from ganeti.hypervisor.parameters import check_syntax, defaults
-from ganeti.model.base import Parameters
+from ganeti.hypervisor.parameters import Parameter, check_syntax, defaults
+from ganeti.model.base import Parameters, Scalar
 from ganeti.model.disk import Disk, DiskMode, DiskType
 from ganeti.model.instance import AdminState, Instance
 from ganeti.model.network import Nic
 from ganeti.operator.models import DiskSpec, GuestSpec, NicSpec
-from ganeti.operator.settings import hypervisor_settings, storage_directory
+from ganeti.operator.settings import hypervisor_settings, parse, storage_directory
 
 MAC_PREFIX = "aa:00:00"
 
@@ -75,9 +75,15 @@ def _directories(instance: Instance) -> list[Path]:
 
 def _hypervisor_parameters(node: Node, spec: GuestSpec) -> Parameters:
     driver = node.hypervisors.get(spec.hypervisor)
-    filled = {**defaults(driver.parameters), **hypervisor_settings(node, spec.hypervisor), **spec.hvparams}
+    given = {name: _typed(driver.parameters.get(name), value) for name, value in spec.hvparams.items()}
+    filled = {**defaults(driver.parameters), **hypervisor_settings(node, spec.hypervisor), **given}
     check_syntax(driver.parameters, filled)
     return filled
+
+
+def _typed(parameter: Parameter | None, value: Scalar) -> Scalar:
+    """A value given as text becomes what the parameter's default is; an unknown parameter is refused later."""
+    return parse(parameter.default, value) if parameter is not None and isinstance(value, str) else value
 
 
 def _disk(node: Node, guest: str, index: int, spec: DiskSpec) -> Disk:

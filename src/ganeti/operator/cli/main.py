@@ -125,8 +125,8 @@ def create(
         vcpus=vcpus,
         disks=tuple(parse_disk(text) for text in disks),
         nics=tuple(parse_nic(text) for text in nics),
-        hvparams=dict(key_values(hvparams, typed=True)),
-        osparams={key: str(value) for key, value in key_values(osparams).items()},
+        hvparams={**key_values(hvparams)},
+        osparams=key_values(osparams),
         start=not no_start,
     )
     guest = context.client.post("/guests", spec, Guest)

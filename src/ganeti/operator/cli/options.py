@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import click
 import msgspec
 
-from ganeti.model.base import Scalar
 from ganeti.operator.models import DiskSpec, NicSpec
 
 SIZE = re.compile(r"(?P<number>\d+)(?P<unit>[mMgGtT]?)")
@@ -34,24 +33,18 @@ def parse_nic(text: str) -> NicSpec:
     return _convert(pairs, NicSpec, "--nic")
 
 
-def key_values(items: Sequence[str], *, typed: bool = False, hint: str = "NAME=VALUE") -> dict[str, Scalar]:
-    """Read `NAME=VALUE` texts; `typed` turns true, false and whole numbers into such."""
-    found: dict[str, Scalar] = {}
+def key_values(items: Sequence[str], *, hint: str = "NAME=VALUE") -> dict[str, str]:
+    """Read `NAME=VALUE` texts."""
+    found: dict[str, str] = {}
     for item in items:
         name, separator, value = item.partition("=")
         if not separator or not name:
             raise click.BadParameter(f"{item!r} is not NAME=VALUE", param_hint=hint)
-        found[name] = _scalar(value) if typed else value
+        found[name] = value
     return found
 
 
-def _scalar(text: str) -> Scalar:
-    if text in {"true", "false"}:
-        return text == "true"
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
-
-
-def _convert(values: dict[str, Scalar], kind: type[SpecT], hint: str) -> SpecT:
+def _convert(values: Mapping[str, str | int], kind: type[SpecT], hint: str) -> SpecT:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as err:

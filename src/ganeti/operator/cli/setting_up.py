@@ -30,7 +30,7 @@ def init(
         storage_dir=storage_dir or paths.under("/srv/ganeti/file-storage"),
         shared_storage_dir=shared_storage_dir or paths.under("/srv/ganeti/shared-file-storage"),
         cluster_pem=cluster_pem,
-        hvparams={"kvm": {name: str(value) for name, value in key_values(kvm).items()}} if kvm else {},
+        hvparams={"kvm": key_values(kvm)} if kvm else {},
     )
     click.echo(initialise(paths, paths.virtual_hostname or os.uname().nodename, options))
 
