@@ -1,7 +1,7 @@
-"""Addresses, interfaces, sockets and tap devices of this node.
+"""Addresses, interfaces, tap devices and outgoing connections of this node.
 
-Sockets are made here and nowhere else; who speaks over them, and what, is not known here. Netlink is used only where
-the kernel offers no file: looking at an interface's addresses and changing them.
+What travels over a connection is not known here; listening sockets are made by `listening` and `unix_sockets`. Netlink
+is used only where the kernel offers no file: looking at an interface's addresses and changing them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SYS_NET: Final = Path("/sys/class/net")
-LISTEN_BACKLOG: Final = 1024
 LONGEST_INTERFACE_NAME: Final = 15
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -287,7 +286,7 @@ def resolve_service_port(name: str, default: int) -> int:
         return default
 
 
-# Sockets -------------------------------------------------------------------------------------------------------------
+# Connections ---------------------------------------------------------------------------------------------------------
 
 
 def tcp_ping(
@@ -320,11 +319,6 @@ def tcp_ping(
     return True
 
 
-def connect_tcp(host: str, port: int, *, timeout_s: float, source: str | None = None) -> socket.socket:
-    """A connected TCP socket whose operations time out after `timeout_s`. Raises: OSError."""
-    return socket.create_connection((host, port), timeout_s, None if source is None else (source, 0))
-
-
 def connect_unix(path: Path, *, timeout_s: float) -> socket.socket:
     """A socket connected to the one at `path`, whose operations time out after `timeout_s`. Raises: OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -336,37 +330,6 @@ def connect_unix(path: Path, *, timeout_s: float) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def listen_tcp(address: str, port: int, *, backlog: int = LISTEN_BACKLOG) -> socket.socket:
-    """A listening TCP socket on one address of either family. `::` serves IPv4 too where the kernel is set so.
-
-    Raises: OSError; InvalidParameter when `address` is no address.
-    """
-    listener = socket.socket(address_family(address), socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-        listener.listen(backlog)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def listen_unix(path: Path, *, mode: int = 0o600, backlog: int = LISTEN_BACKLOG) -> socket.socket:
-    """A listening socket at `path` with exactly `mode`; nothing may be there. Raises: OSError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        with _ShortName(path) as name:
-            listener.bind(name)
-        # nobody can connect before listen(), so there is no moment with a wider mode than asked for
-        path.chmod(mode)
-        listener.listen(backlog)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 class _ShortName:

@@ -14,13 +14,17 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn, Protocol
+from typing import BinaryIO, Final, NoReturn, Protocol
 
 from ganeti.errors import CommandError, ProgramNotFound
+from ganeti.host import procfs
 
 log = logging.getLogger(__name__)
 
 Argument = str | Path
+
+LINGER_S: Final = 5.0
+"""How long a program may take to end after SIGTERM, and its output to close after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,8 @@ class Runner(Protocol):
 
         The environment is the daemon's plus `LC_ALL=C` plus `env`, or exactly `env` with `reset_env`. Standard input
         is `stdin`, or at end-of-file. With `output` both streams are appended to that file instead of captured. On
-        time-out the program and its children get SIGTERM, then SIGKILL.
-        Raises: ProgramNotFound.
+        time-out the program and its children get SIGTERM, and SIGKILL when it has ended or after 5 s.
+        Raises: ProgramNotFound; CommandError when it is there but cannot be started.
         """
         ...
 
@@ -93,11 +97,11 @@ class Runner(Protocol):
         timeout_s: float | None = None,
     ) -> Result:
         """Run a program that has to succeed. Raises: CommandError, ProgramNotFound."""
-        ...
+        return self.run(argv, stdin=stdin, timeout_s=timeout_s).raise_if_failed()
 
     def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
         """Run a text by `/bin/sh -c`. Every value in it must have been quoted by the caller."""
-        ...
+        return self.run(["/bin/sh", "-c", script], timeout_s=timeout_s)
 
 
 def become(argv: Sequence[str]) -> NoReturn:
@@ -108,7 +112,7 @@ def become(argv: Sequence[str]) -> NoReturn:
         raise ProgramNotFound(argv[0]) from err
 
 
-class SystemRunner:
+class SystemRunner(Runner):
     """Runs real programs."""
 
     def run(
@@ -141,6 +145,9 @@ class SystemRunner:
         except subprocess.TimeoutExpired:
             timed_out = True
             stdout, stderr = self._end(process)
+        except BaseException:
+            self._end(process)
+            raise
         code = process.returncode
         result = Result(
             argv=words,
@@ -153,20 +160,6 @@ class SystemRunner:
         if result.failed:
             log.debug("%s %s", words[0], result.reason)
         return result
-
-    def check(
-        self,
-        argv: Sequence[Argument],
-        *,
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-    ) -> Result:
-        """Run a program that has to succeed (see `Runner.check`)."""
-        return self.run(argv, stdin=stdin, timeout_s=timeout_s).raise_if_failed()
-
-    def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
-        """Run a shell text (see `Runner.shell`)."""
-        return self.run(["/bin/sh", "-c", script], timeout_s=timeout_s)
 
     @staticmethod
     def _start(
@@ -191,18 +184,30 @@ class SystemRunner:
                 start_new_session=True,
             )
         except FileNotFoundError as err:
+            # the kernel gives the same error number for three different things
+            if not Path(cwd).is_dir():
+                raise CommandError(words, f"its working directory {cwd} does not exist") from err
+            if "/" in words[0] and Path(words[0]).exists():
+                raise CommandError(words, "its interpreter does not exist") from err
             raise ProgramNotFound(words[0]) from err
+        except (OSError, ValueError) as err:
+            raise CommandError(words, f"it cannot be started: {err}") from err
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-        """End a program that took too long, with everything it started in its session."""
-        for number in (signals.SIGTERM, signals.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-            except ProcessLookupError:
-                break
-            try:
-                return process.communicate(timeout=5)
-            except subprocess.TimeoutExpired:
-                continue
-        return process.communicate()
+        """End a program that took too long, with everything it started in its session; return what it printed."""
+        if process.returncode is None:  # not yet waited for, so its number is still its own
+            with procfs.watched(process.pid) as descriptor:
+                os.killpg(process.pid, signals.SIGTERM)
+                # this does not reap it: as a zombie it keeps its number, which the next line needs
+                procfs.wait_for_end(descriptor, LINGER_S)
+            os.killpg(process.pid, signals.SIGKILL)
+        try:
+            return process.communicate(timeout=LINGER_S)
+        except subprocess.TimeoutExpired as err:
+            # what went into a session of its own lives on and holds our pipes: it shall not hold us
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+            process.wait()
+            return err.stdout or b"", err.stderr or b""
