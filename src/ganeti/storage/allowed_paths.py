@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ganeti.errors import FileStoragePathError, NodeError, UnsafePath
@@ -28,6 +28,9 @@ FORBIDDEN = frozenset(
     + [Path(top, name) for top in ("/", "/usr", "/usr/local") for name in ("bin", "lib", "lib32", "lib64", "sbin")]
 )
 """Directories that never hold disks, whatever the list says."""
+
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def is_forbidden(path: str | Path) -> bool:
@@ -80,22 +83,54 @@ def open_parent(paths: Paths, path: Path) -> Iterator[int]:
     Raises: FileStoragePathError; FileNotFoundError when the directory is not there; OSError.
     """
     place, holder = check(paths, path)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(holder, flags)
+    descriptor = os.open(holder, DIRECTORY)
     try:
         for name in place.parent.relative_to(holder).parts:
-            try:
-                below = os.open(name, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-            except OSError as err:
-                if err.errno in (errno.ENOTDIR, errno.ELOOP):
-                    text = f"file storage path {place}: {name} is a symbolic link or no directory"
-                    raise FileStoragePathError(text) from err
-                raise
+            below = _open_below(descriptor, name, place)
             os.close(descriptor)
             descriptor = below
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def make_directories(paths: Paths, path: Path, mode: int) -> None:
+    """Make the directory `path` and those on the way to it, with exactly `mode`; what is there already stays.
+
+    When one cannot be made, those made before it go again. Raises: FileStoragePathError; OSError.
+    """
+    place, holder = check(paths, path, itself=True)
+    holder.mkdir(mode, parents=True, exist_ok=True)
+    with ExitStack() as descriptors, ExitStack() as undo:
+        descriptor = os.open(holder, DIRECTORY)
+        descriptors.callback(os.close, descriptor)
+        for name in place.relative_to(holder).parts:
+            made = _make_below(descriptor, name, mode)
+            if made:
+                undo.callback(os.rmdir, name, dir_fd=descriptor)
+            below = _open_below(descriptor, name, place)
+            descriptors.callback(os.close, below)
+            if made:
+                os.fchmod(below, mode)
+            descriptor = below
+        undo.pop_all()
+
+
+def _make_below(directory: int, name: str, mode: int) -> bool:
+    try:
+        os.mkdir(name, mode, dir_fd=directory)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _open_below(directory: int, name: str, place: Path) -> int:
+    try:
+        return os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    except OSError as err:
+        if err.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise FileStoragePathError(f"file storage path {place}: {name} is a link or no directory") from err
+        raise
 
 
 def _normal(path: str | Path) -> Path:

@@ -110,13 +110,17 @@ class BlockDevice(ABC):
             ldisk_status=LocalDiskStatus.OKAY,
         )
 
+    def takes_direct_io(self) -> bool:
+        """Whether it can be read and written past the page cache."""
+        return True
+
     def export_argv(self) -> list[str]:
         """Command that writes the disk to standard output (disk.size MiB of it)."""
-        return dd.read_argv(self._path(), blocks=self.disk.size)
+        return dd.read_argv(self._path(), blocks=self.disk.size, direct=self.takes_direct_io())
 
     def import_argv(self) -> list[str]:
         """Command that reads the disk's new content from standard input."""
-        return dd.write_argv(self._path())
+        return dd.write_argv(self._path(), direct=self.takes_direct_io())
 
     def _path(self) -> Path:
         if self.dev_path is None:

@@ -30,7 +30,6 @@ from ganeti.host.system import System
 from ganeti.model.disk import Disk, DiskType
 from ganeti.storage import allowed_paths, file_system
 from ganeti.storage.base import BlockDevice, Growable, Renamable, Wipeable
-from ganeti.tools import dd
 
 log = logging.getLogger(__name__)
 
@@ -145,21 +144,7 @@ class FileDisk(BlockDevice, Growable, Renamable, Wipeable, kinds=(DiskType.FILE,
         with self._failing("wipe"), self._opened(os.O_RDWR) as descriptor:
             file_system.zero_range(descriptor, offset_mib * MIB, size_mib * MIB, punch=file_system.punch_hole)
 
-    def export_argv(self) -> list[str]:
-        """Command that writes the disk to standard output."""
-        return dd.read_argv(self._file, blocks=self.disk.size, direct=self._takes_direct_io())
-
-    def import_argv(self) -> list[str]:
-        """Command that reads the disk's new content from standard input."""
-        return dd.write_argv(self._file, direct=self._takes_direct_io())
-
-    def _check_space(self, descriptor: int, amount_mib: int) -> None:
-        state = os.fstatvfs(descriptor)
-        free_mib = state.f_bavail * state.f_frsize // MIB
-        if free_mib < amount_mib:
-            raise BlockDeviceError(f"{self._file} cannot grow by {amount_mib} MiB: {free_mib} MiB are free")
-
-    def _takes_direct_io(self) -> bool:
+    def takes_direct_io(self) -> bool:
         """Whether the file system can bypass the page cache; tmpfs, for one, only can since Linux 6.6."""
         with self._failing("open"):
             try:
@@ -169,6 +154,12 @@ class FileDisk(BlockDevice, Growable, Renamable, Wipeable, kinds=(DiskType.FILE,
                 if err.errno == errno.EINVAL:
                     return False
                 raise
+
+    def _check_space(self, descriptor: int, amount_mib: int) -> None:
+        state = os.fstatvfs(descriptor)
+        free_mib = state.f_bavail * state.f_frsize // MIB
+        if free_mib < amount_mib:
+            raise BlockDeviceError(f"{self._file} cannot grow by {amount_mib} MiB: {free_mib} MiB are free")
 
     @contextmanager
     def _opened(self, flags: int) -> Iterator[int]:

@@ -1,0 +1,147 @@
+"""What is on a guest's disk, and how big it is: wiping, copying, images, sizes.
+
+Contents are the guest's, so their format is never probed: everything here is raw. Life of the disk is `blockdev`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+from ganeti.actions.node import Node
+from ganeti.constants import MIB
+from ganeti.errors import BlockDeviceError, InvalidParameter, UnsafePath
+from ganeti.host.paths import absolute, below
+from ganeti.model.base import Mib
+from ganeti.model.disk import Disk
+from ganeti.storage import tree
+from ganeti.storage.base import BlockDevice, Wipeable
+from ganeti.tools import curl, dd, pipeline
+
+log = logging.getLogger(__name__)
+
+DEV = Path("/dev")
+ZERO = Path("/dev/zero")
+
+
+def wipe(node: Node, disk: Disk, offset: Mib, size: Mib) -> None:
+    """Make `size` MiB from `offset` read as zero; the rest of the disk stays (a packaged node cuts a file there).
+
+    Raises: InvalidParameter for a range beyond the disk; BlockDeviceError, CommandError.
+    """
+    _check_range(disk, offset, size)
+    device = tree.get(node.storage, disk)
+    if isinstance(device, Wipeable):
+        device.wipe(offset, size)
+        return
+    direct = device.takes_direct_io()
+    node.runner.check(dd.copy_argv(ZERO, _path(device), blocks=size, seek=offset, direct=direct))
+
+
+def convert(node: Node, source: Disk, target: Disk) -> None:
+    """Copy a disk's content over another one, which must not be smaller. Either side's failure counts.
+
+    (A packaged node notices only that of the writing side.) Raises: InvalidParameter, BlockDeviceError, CommandError.
+    """
+    if target.size < source.size:
+        raise InvalidParameter("target", f"its {target.size} MiB are less than the {source.size} MiB of the source")
+    devices = [tree.get(node.storage, disk) for disk in (source, target)]
+    node.runner.check(pipeline.argv(devices[0].export_argv(), devices[1].import_argv()))
+    log.info("Copied %s to %s", source.describe(), target.describe())
+
+
+def image(node: Node, disk: Disk, image: str, size: Mib) -> None:
+    """Copy a raw image of at most `size` MiB, a local path or a URL, to the beginning of a disk.
+
+    A larger image is refused (a packaged node cuts a local one). Raises: InvalidParameter, BlockDeviceError,
+    CommandError, ProgramNotFound.
+    """
+    _check_range(disk, 0, size)
+    is_url = image.partition("://")[0].lower() in curl.SCHEMES and "://" in image
+    path = None if is_url else _local_image(image, size)
+    device = tree.get(node.storage, disk)
+    target, direct = _path(device), device.takes_direct_io()
+    if path is not None:
+        node.runner.check(dd.copy_argv(path, target, blocks=size, direct=direct))
+    else:
+        sink = dd.write_argv(target, blocks=size, direct=direct)
+        node.runner.check(pipeline.argv(curl.fetch_argv(image), sink, to_the_end=True))
+    log.info("Copied the image %s to %s", image, disk.describe())
+
+
+def dimensions(node: Node, disks: tuple[Disk, ...]) -> list[tuple[int, int | None] | None]:
+    """Size in bytes and number of physical disks of each disk; None for one that cannot be told."""
+    return [_dimensions(node, disk) for disk in disks]
+
+
+def sizes(node: Node, devices: list[str]) -> dict[str, int]:  # noqa: ARG001 - every action has a node
+    """Sizes in MiB, rounded down, of those paths that are block devices below `/dev`; all others are left out."""
+    found = ((path, _block_device_size(path)) for path in devices)
+    return {path: size // MIB for path, size in found if size is not None}
+
+
+def _check_range(disk: Disk, offset: int, size: int) -> None:
+    for name, value in (("offset", offset), ("size", size)):
+        if value < 0:
+            raise InvalidParameter(name, f"{value} MiB is negative")
+    if offset > disk.size:
+        raise InvalidParameter("offset", f"{offset} MiB is beyond the end of {disk.describe()}")
+    if offset + size > disk.size:
+        raise InvalidParameter("size", f"{size} MiB from {offset} MiB on end beyond {disk.describe()}")
+
+
+def _local_image(image: str, size: int) -> Path:
+    try:
+        path = absolute(image)
+    except UnsafePath as err:
+        schemes = ", ".join(curl.SCHEMES)
+        raise InvalidParameter("image", f"{image!r} is neither a URL ({schemes}) nor an absolute path") from err
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as err:
+        raise InvalidParameter("image", f"{path}: {err.strerror}") from err
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise InvalidParameter("image", f"{path} is neither a file nor a block device")
+        length = os.lseek(descriptor, 0, os.SEEK_END)
+    finally:
+        os.close(descriptor)
+    if length > size * MIB:
+        raise InvalidParameter("image", f"{path} has {length} bytes, which are more than {size} MiB")
+    return path
+
+
+def _dimensions(node: Node, disk: Disk) -> tuple[int, int | None] | None:
+    try:
+        device = tree.find(node.storage, disk)
+        return None if device is None else (device.actual_size(), device.spindles())
+    except tree.FAILURES as err:
+        log.warning("The size of %s cannot be told: %s", disk.describe(), err)
+        return None
+
+
+def _block_device_size(name: str) -> int | None:
+    try:
+        path = below(DEV, name)
+        if not stat.S_ISBLK(path.stat().st_mode):
+            return None
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            # For a block device the end is its size, as the BLKGETSIZE64 request would say.
+            return os.lseek(descriptor, 0, os.SEEK_END)
+        finally:
+            os.close(descriptor)
+    except UnsafePath:
+        return None
+    except OSError as err:
+        log.warning("The size of %s cannot be told: %s", name, err)
+        return None
+
+
+def _path(device: BlockDevice) -> Path:
+    if device.dev_path is None:
+        raise BlockDeviceError(f"{device.disk.describe()} has no path on this node")
+    return device.dev_path

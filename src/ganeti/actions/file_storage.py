@@ -1,0 +1,157 @@
+"""Directories of file disks: making, removing and renaming them, and how much space there is.
+
+Every path is checked against the administrator's list and reached without following links. The packaged 3.0 computes
+that check for directories and ignores its result; here a directory that is not allowed is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from ganeti.actions.node import Node
+from ganeti.constants import MIB
+from ganeti.errors import FileStoragePathError, InvalidParameter, StorageError
+from ganeti.model.cluster import StorageUnit
+from ganeti.storage import allowed_paths, file_system
+
+log = logging.getLogger(__name__)
+
+DIRECTORY_MODE = 0o750
+STORAGE_TYPES = ("file", "sharedfile")
+
+Cell = str | int | bool
+Row = list[Cell]
+
+
+def create_directory(node: Node, directory: str) -> None:
+    """Make a directory and those on the way to it; one that is there is fine. Raises: FileStoragePathError."""
+    try:
+        allowed_paths.make_directories(node.paths, Path(directory), DIRECTORY_MODE)
+    except OSError as err:
+        raise FileStoragePathError(f"cannot make the directory {directory}: {err.strerror}") from err
+
+
+def remove_directory(node: Node, directory: str) -> None:
+    """Remove an empty directory; one that is missing is fine. Raises: FileStoragePathError."""
+    path = Path(directory)
+    try:
+        with allowed_paths.open_parent(node.paths, path) as parent:
+            os.rmdir(path.name, dir_fd=parent)
+    except FileNotFoundError:
+        log.debug("%s was not there to be removed", path)
+    except OSError as err:
+        raise FileStoragePathError(f"cannot remove the directory {directory}: {err.strerror}") from err
+
+
+def rename_directory(node: Node, old: str, new: str) -> None:
+    """Give a directory another path; fine when that has been done already. Raises: FileStoragePathError."""
+    source, target = Path(old), Path(new)
+    for path in (source, target):
+        allowed_paths.check(node.paths, path)
+    try:
+        with allowed_paths.open_parent(node.paths, target) as target_dir:
+            if _is_there(source, node) or not _exists(target.name, target_dir):
+                with allowed_paths.open_parent(node.paths, source) as source_dir:
+                    _check_directory(source, source_dir)
+                    file_system.rename_without_replacing(source_dir, source.name, target_dir, target.name)
+    except OSError as err:
+        raise FileStoragePathError(f"cannot rename the directory {old} to {new}: {err.strerror}") from err
+
+
+def wrong_paths(node: Node) -> list[str]:
+    """Entries of the list of allowed directories which name places that never hold disks; sorted."""
+    return allowed_paths.wrong_entries(node.paths)
+
+
+def path_problem(node: Node, directory: str) -> str | None:
+    """Why the cluster's storage directory cannot be used here; None when it can."""
+    try:
+        path, _ = allowed_paths.check(node.paths, directory, itself=True)
+    except FileStoragePathError as err:
+        return str(err)
+    if not path.is_dir():
+        return f"file storage path {path} does not exist or is no directory"
+    return None if os.access(path, os.W_OK) else f"file storage path {path} is not writable"
+
+
+def space(node: Node, directory: str, storage_type: str = "file") -> StorageUnit:  # noqa: ARG001 - every action has one
+    """Space of the file system that holds `directory`, in MiB rounded down. Raises: StorageError."""
+    free, size = _file_system_bytes(Path(directory))
+    return StorageUnit(type=storage_type, name=directory, storage_free=free // MIB, storage_size=size // MIB)
+
+
+def list_units(
+    node: Node,  # noqa: ARG001 - every action has one
+    storage_type: str,
+    directories: list[str],
+    name: str | None,
+    fields: list[str],
+) -> list[Row]:
+    """One row a directory (or that of `name` alone), its values in the order of `fields`; sizes in MiB, rounded.
+
+    Raises: InvalidParameter for an unknown type or field; StorageError when a directory cannot be read.
+    """
+    if storage_type not in STORAGE_TYPES:
+        raise InvalidParameter("type", f"storage units of type {storage_type!r} cannot be listed")
+    for index, field in enumerate(fields):
+        if field not in _COLUMNS:
+            raise InvalidParameter(f"fields[{index}]", f"storage units have no field {field!r}")
+    return [[_COLUMNS[field](Path(path)) for field in fields] for path in (directories if name is None else [name])]
+
+
+def _file_system_bytes(directory: Path) -> tuple[int, int]:
+    """Bytes that are free for unprivileged users, and bytes in all."""
+    try:
+        state = os.statvfs(directory)
+    except OSError as err:
+        raise StorageError(f"cannot tell the space of {directory}: {err.strerror}") from err
+    return state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize
+
+
+def _used_bytes(directory: Path) -> int:
+    """Sizes of everything below the directory, links not followed, its own included."""
+    try:
+        total = directory.lstat().st_size
+        for place, directories, names in os.walk(directory, onerror=_raise):
+            total += sum(Path(place, name).lstat().st_size for name in (*directories, *names))
+    except OSError as err:
+        raise StorageError(f"cannot tell what {directory} uses: {err.strerror}: {err.filename}") from err
+    return total
+
+
+def _raise(err: OSError) -> None:
+    raise err
+
+
+_COLUMNS: dict[str, Callable[[Path], Cell]] = {
+    "name": str,
+    "used": lambda path: round(_used_bytes(path) / MIB),
+    "free": lambda path: round(_file_system_bytes(path)[0] / MIB),
+    "size": lambda path: round(_file_system_bytes(path)[1] / MIB),
+    "allocatable": lambda _: True,
+}
+
+
+def _is_there(path: Path, node: Node) -> bool:
+    try:
+        with allowed_paths.open_parent(node.paths, path) as parent:
+            return _exists(path.name, parent)
+    except FileNotFoundError:
+        return False
+
+
+def _exists(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _check_directory(path: Path, parent: int) -> None:
+    if not stat.S_ISDIR(os.stat(path.name, dir_fd=parent, follow_symlinks=False).st_mode):
+        raise FileStoragePathError(f"{path} is not a directory")
