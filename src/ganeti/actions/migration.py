@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from ganeti.actions import disk_links
 from ganeti.actions.node import Node
-from ganeti.errors import HypervisorError, NotSupported
+from ganeti.errors import NotSupported
 from ganeti.hypervisor.base import Migratable
 from ganeti.model.disk import Disk
 from ganeti.model.instance import AttachedDisk, Instance, MigrationStatus
-from ganeti.storage.base import UserspaceAccess
+from ganeti.storage import tree
 
 log = logging.getLogger(__name__)
 
@@ -82,21 +82,15 @@ def _disks(node: Node, instance: Instance) -> Sequence[AttachedDisk]:
     """The guest's disks as the target opened them.
 
     They are not opened a second time: another node has them open too, and a plain `open` asks for them alone. Where
-    nobody linked them (callers of 2.7 leave that to this step) they are opened here.
+    nobody opened them (callers of 2.7 leave that to this step) it is done here.
     """
-    links = [node.paths.disk_link(instance.name, index) for index in range(len(instance.attached_disks))]
-    if not all(link.is_symlink() for link in links):
-        return disk_links.gather_and_link(node, instance)
-    return [
-        AttachedDisk(disk=disk, link=str(link), uri=_uri(node, instance, disk))
-        for disk, link in zip(instance.attached_disks, links, strict=True)
-    ]
+    attached = [_attached(node, instance, index, disk) for index, disk in enumerate(instance.attached_disks)]
+    if all(disk.link is not None or disk.uri is not None for disk in attached):
+        return attached
+    return disk_links.gather_and_link(node, instance)
 
 
-def _uri(node: Node, instance: Instance, disk: Disk) -> str | None:
-    if not disk.wants_userspace:
-        return None
-    device = node.storage.device(disk)
-    if not isinstance(device, UserspaceAccess):
-        raise HypervisorError(f"{disk.describe()} cannot be reached without a device of the kernel")
-    return device.userspace_uri(instance.hypervisor)
+def _attached(node: Node, instance: Instance, index: int, disk: Disk) -> AttachedDisk:
+    link = node.paths.disk_link(instance.name, index)
+    uri = disk_links.userspace_uri(tree.get(node.storage, disk), instance.hypervisor) if disk.wants_userspace else None
+    return AttachedDisk(disk=disk, link=str(link) if link.is_symlink() else None, uri=uri)

@@ -48,6 +48,7 @@ class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, ki
         """Make the directory of the records. Raises: HypervisorError."""
         super().__init__(system)
         self._root = system.paths.run_dir / "fake-hypervisor"
+        self._prefix = f"{self._root}/"
         try:
             files.ensure_directory(self._root, _MODE)
         except OSError as err:
@@ -94,7 +95,7 @@ class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, ki
         found: list[InstanceInfo] = []
         for name in self.list_instances(hvparams):
             try:
-                info = self._read(name)
+                info = self._read_entry(name)
             except HypervisorError as err:
                 log.warning("Leaving out fake instance %s: %s", name, err)
                 continue
@@ -183,9 +184,13 @@ class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, ki
             raise HypervisorError(f"cannot write the record of instance {instance.name}: {err.strerror}") from err
 
     def _read(self, name: str) -> InstanceInfo | None:
+        return self._read_entry(component(name))
+
+    def _read_entry(self, name: str) -> InstanceInfo | None:
+        """Read a record whose name is known to be one component."""
         # Bare system calls: pathlib and buffered files make a listing of 1000 guests four times slower.
         try:
-            descriptor = os.open(f"{self._root}/{component(name)}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._prefix}{name}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         except OSError as err:
