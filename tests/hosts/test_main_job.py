@@ -1,0 +1,98 @@
+"""The main job on real guests: the demo from beginning to end, and guests that outlive their daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from lab.own_nodes import ROOT, Console, OwnNode, end, guest_kernel, tick, two_nodes
+
+GUEST = "outlives.example"
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[tuple[OwnNode, OwnNode]]:
+    guest_kernel()
+    with two_nodes() as (alpha, beta):
+        yield alpha, beta
+
+
+@pytest.fixture
+def running_guest(nodes: tuple[OwnNode, OwnNode]) -> Iterator[Console]:
+    alpha, _ = nodes
+    alpha.command("create", GUEST, "--os", "busybox", "--memory", "128", "--disk", "32M:sharedfile", "--no-start")
+    console = Console(alpha.serial(GUEST))
+    alpha.command("start", GUEST)
+    tick(console)
+    yield console
+    console.close()
+    if not alpha.daemon_is_up():
+        alpha.start()
+    alpha.command("remove", "--yes", GUEST)
+
+
+def test_the_demo_takes_a_guest_from_nothing_to_gone() -> None:
+    done = subprocess.run([ROOT / "scripts" / "demo"], capture_output=True, text=True, check=False, timeout=300)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = [line.split(" s  ")[1].split("  ")[0].strip() for line in done.stdout.splitlines() if " s  " in line]
+    assert steps == [
+        "guest kernel",
+        "two nodes",
+        "install",
+        "start",
+        "boot",
+        "alive",
+        "live migration",
+        "alive on beta",
+        "disk grown",
+        "power button",
+        "remove",
+    ]
+    assert re.search(r"the guest saw 64 MiB, now 128 MiB", done.stdout)
+
+
+def test_a_guest_lives_on_when_its_daemon_is_killed_and_the_new_one_finds_it(
+    nodes: tuple[OwnNode, OwnNode], running_guest: Console
+) -> None:
+    alpha, _ = nodes
+    pid, before = alpha.guest_pid(GUEST), tick(running_guest)
+
+    end(alpha.daemon_pid(), signal.SIGKILL)
+    alpha.start()
+
+    assert alpha.ask("info", GUEST)["status"] == "running"
+    assert alpha.guest_pid(GUEST) == pid
+    assert float(tick(running_guest)["uptime"]) > float(before["uptime"])
+    assert alpha.ask("stop", GUEST)["status"] == "stopped"
+
+
+def test_a_guest_stays_on_this_node_when_the_other_refuses_it(
+    nodes: tuple[OwnNode, OwnNode], running_guest: Console
+) -> None:
+    alpha, beta = nodes
+    # beta's guest of the same name is what makes it refuse
+    marker = beta.run_dir / "kvm-hypervisor/pid" / GUEST
+    os.link(alpha.run_dir / "kvm-hypervisor/pid" / GUEST, marker)
+    try:
+        refused = subprocess.run(
+            ["ip", "netns", "exec", alpha.namespace, ROOT / ".venv/bin/ganeti-node", "migrate", GUEST, beta.address],
+            env={**os.environ, **alpha.env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        marker.unlink()
+
+    assert refused.returncode == 1
+    assert GUEST in refused.stderr
+    assert alpha.ask("info", GUEST)["status"] == "running"
+    before = tick(running_guest)
+    assert float(tick(running_guest)["uptime"]) > float(before["uptime"])
