@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab import recordings
-from lab.cluster import Cluster, Settings
+from lab.cluster import DATA_DIR, Cluster, Settings
 from lab.processes import LabError
 from lab.recorder import Recorder
 
@@ -68,6 +68,9 @@ gnt-instance modify -B minmem=32M inst2.lab
 gnt-instance remove -f inst2.lab
 {_ADD} -H fake -t diskless -o labos+default --no-install -n node3.lab inst3.lab
 gnt-instance remove -f inst3.lab
+{_ADD} -H fake -t file -s 32M -o missing -n node2.lab inst8.lab
+{_ADD} -H fake -t file -s 32M -o labos+default --iallocator=hail inst8.lab
+gnt-instance remove -f inst8.lab
 """
 
 _KVM = f"""
@@ -102,12 +105,12 @@ gnt-node restricted-command lab-hello node2.lab
 gnt-node modify --master-candidate=no --auto-promote node3.lab
 gnt-node modify --master-candidate=yes node3.lab
 gnt-node modify --offline=yes --auto-promote node3.lab
-gnt-node modify --offline=no --node-powered=yes node3.lab
+gnt-node modify --offline=no node3.lab
 gnt-debug delay 0.1
-gnt-debug iallocator --dir=in --mode=allocate --memory=64M --disks=32 --disk-template=file --os-type=labos+default \
- --nics=00:11:22:33:44:55/br0/None inst9.lab
 gnt-job archive 3
+gnt-cluster renew-crypto --force --new-node-certificates
 gnt-node remove node3.lab
+gnt-cluster destroy --yes-do-it
 """
 
 
@@ -124,6 +127,9 @@ def record(cluster: Cluster, destination: Path) -> Iterator[str]:
         with recorder.action(f"gnt-node add {node.fqdn}"):
             cluster.add(node)
     yield f"a cluster of {NODES}"
+    secrets = [
+        cluster.master.path(DATA_DIR / name).read_text().strip() for name in ("hmac.key", "cluster-domain-secret")
+    ]
     for step in _steps():
         with recorder.action(step):
             result = cluster.gnt(*shlex.split(step), check=False)
@@ -131,7 +137,7 @@ def record(cluster: Cluster, destination: Path) -> Iterator[str]:
     actions = recorder.actions()
     if not any(action.exchanges for action in actions):
         raise LabError("nothing was recorded: did the proxy run?")
-    recordings.write(actions, destination)
+    recordings.write(actions, destination, secrets=secrets)
     yield f"{sum(len(action.exchanges) for action in actions)} exchanges seen, recording in {destination}"
 
 

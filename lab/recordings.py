@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
+from lab.processes import LabError
 from lab.recorder import Action, Exchange
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -24,11 +25,16 @@ SECRET_KEYS = frozenset(("osparams_private", "osparams_secret", "osparams_privat
 _UPLOADS = frozenset(("upload_file", "upload_file_single", "jobqueue_update"))
 _DRBD_ID_LENGTH = 6
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _WORD = re.compile(r"[a-z][a-z_-]{0,15}")
 
 
-def write(actions: Sequence[Action], directory: Path) -> None:
-    """Write one file a call, and the order of the calls of every action, into an empty or new directory."""
+def write(actions: Sequence[Action], directory: Path, *, secrets: Iterable[str] = ()) -> None:
+    """Write one file a call, and the order of the calls of every action.
+
+    Raises:
+        LabError: one of `secrets`, the cluster's own, would be in a file; nothing is written.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     pairs: dict[str, dict[str, dict[str, Json]]] = {}
     for action in actions:
@@ -38,9 +44,14 @@ def write(actions: Sequence[Action], directory: Path) -> None:
             kept.setdefault(
                 json.dumps([sender(exchange.request_headers), shape(pair["request"]), shape(pair["reply"])]), pair
             )
-    for call, kept in sorted(pairs.items()):
-        (directory / f"{call}.json").write_text(_lines(kept.values()))
-    (directory / "sequences.json").write_text(_lines(_sequence(action) for action in actions))
+    files = {call: _lines(kept.values()) for call, kept in sorted(pairs.items())}
+    files["sequences"] = _lines(_sequence(action) for action in actions)
+    for secret in secrets:
+        leaking = [name for name, text in files.items() if secret in text]
+        if leaking:
+            raise LabError(f"a secret of the cluster is in the recording of {', '.join(leaking)}")
+    for name, text in files.items():
+        (directory / f"{name}.json").write_text(text)
 
 
 def as_pair(exchange: Exchange, note: str) -> dict[str, Json]:
@@ -112,7 +123,13 @@ def shape(value: Json) -> Json:
     """Return what makes a value another variant: keys, types, truth values and plain words, but no names or numbers."""
     match value:
         case dict():
+            if value and all(_VARIABLE.fullmatch(key) for key in value):
+                # the environment of hooks: free in number and text
+                return "ENVIRONMENT"
             return {_shape_key(key): shape(item) for key, item in sorted(value.items())}
+        case [int(encoding), str()] if not isinstance(encoding, bool):
+            # uploaded text: plain or packed
+            return [encoding, "ENCODED"]
         case list():
             # a list of many alike is as good as one of one, the order of unlike ones counts
             shapes: list[Json] = []

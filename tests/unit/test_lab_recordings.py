@@ -5,6 +5,8 @@ import json
 import zlib
 from pathlib import Path
 
+import pytest
+from lab.processes import LabError
 from lab.recorder import Action, Exchange
 from lab.recordings import PLACEHOLDER, Json, as_pair, shape, without_secrets, write
 
@@ -81,6 +83,22 @@ def test_names_and_numbers_make_no_other_shape_but_words_and_types_do() -> None:
     assert shape(["soft"]) != shape(["hard"])
     assert shape({"a": None}) != shape({"a": 1})
     assert shape([True, None]) != shape([False, None])
+    assert shape([0, "text"]) != shape([1, "dGV4dA=="])
+
+
+def test_environments_of_hooks_are_all_of_one_shape() -> None:
+    assert shape(["instance-add", "pre", {"PATH": "/bin"}]) == shape(
+        ["instance-add", "pre", {"PATH": "", "GANETI_X": "a"}]
+    )
+
+
+def test_nothing_is_written_when_a_secret_of_the_cluster_would_be(tmp_path: Path) -> None:
+    action = Action(note="x", exchanges=(_exchange("version", ["5ec3e7"]),))
+
+    with pytest.raises(LabError, match="version"):
+        write([action], tmp_path, secrets=["5ec3e7"])
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_pair_of_every_shape_and_sender_is_written_and_every_call_is_in_the_sequence(tmp_path: Path) -> None:
