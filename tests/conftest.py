@@ -17,6 +17,7 @@ from ganeti.host.paths import Paths
 from ganeti.host.runner import SystemRunner
 from ganeti.host.system import System
 from ganeti.host.transcript import Exchange, ReplayRunner
+from ganeti.host.users import Accounts, accounts_of_this_machine
 
 TESTS = Path(__file__).parent
 
@@ -149,10 +150,16 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def system(paths: Paths, clock: FakeClock) -> Iterator[System]:
+def accounts() -> Accounts:
+    """The packaged users and groups, all of them whoever runs the tests, who may hence give files to them."""
+    return accounts_of_this_machine(user=lambda _: os.getuid(), group=lambda _: os.getgid())
+
+
+@pytest.fixture
+def system(paths: Paths, clock: FakeClock, accounts: Accounts) -> Iterator[System]:
     """A machine on which no program is expected to run."""
     runner = ReplayRunner(())
-    yield System(paths=paths, runner=runner, clock=clock, hostname="node1.example.com")
+    yield System(paths=paths, runner=runner, clock=clock, hostname="node1.example.com", accounts=lambda: accounts)
     runner.done()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ganeti.host.clock import Clock, SystemClock
 from ganeti.host.paths import Paths
 from ganeti.host.runner import Runner, SystemRunner
+from ganeti.host.users import Accounts, accounts_of_this_machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +19,4 @@ class System:
     runner: Runner = field(default_factory=SystemRunner)
     clock: Clock = field(default_factory=SystemClock)
     hostname: str = ""
+    accounts: Callable[[], Accounts] = accounts_of_this_machine
