@@ -1,4 +1,4 @@
-"""Nodes of our own for the demo and the host tests: network namespaces, each with a daemon and its operator door.
+"""Nodes of our own for the demo and host tests: network namespaces, each with a daemon and its operator's door.
 
 No master and no packaged daemon is needed. Each node lives below a root directory of its own; nodes of one `Nodes` are
 joined by a bridge, trust each other by certificates and share one directory for disks.

@@ -9,8 +9,11 @@ import logging
 
 from litestar import Litestar, Request, Response, delete, get, post
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.params import FromPath, JSONBody
+from litestar.types import Scope
 
 from ganeti.constants import RELEASE_VERSION
 from ganeti.errors import HypervisorError, InvalidParameter, NodeError, NotSupported, UnsafePath
@@ -65,55 +68,55 @@ def list_guests(state: State) -> list[Guest]:
 
 
 @post("/guests", sync_to_thread=True)
-def create_guest(state: State, data: GuestSpec) -> Guest:
+def create_guest(state: State, data: JSONBody[GuestSpec]) -> Guest:
     """Make a guest: its disks, its operating system, and start it."""
     return _guests(state).create(data)
 
 
 @get("/guests/{name:str}", sync_to_thread=True)
-def show_guest(state: State, name: str) -> Guest:
+def show_guest(state: State, name: FromPath[str]) -> Guest:
     """One guest."""
     return _guests(state).show(name)
 
 
 @delete("/guests/{name:str}", sync_to_thread=True)
-def remove_guest(state: State, name: str) -> None:
+def remove_guest(state: State, name: FromPath[str]) -> None:
     """Stop a guest by force and destroy its disks."""
     _guests(state).remove(name)
 
 
 @post("/guests/{name:str}/start", sync_to_thread=True, status_code=200)
-def start_guest(state: State, name: str, data: StartRequest) -> Guest:
+def start_guest(state: State, name: FromPath[str], data: JSONBody[StartRequest]) -> Guest:
     """Start a guest."""
     return _guests(state).start(name, paused=data.paused)
 
 
 @post("/guests/{name:str}/stop", sync_to_thread=True, status_code=200)
-def stop_guest(state: State, name: str, data: StopRequest) -> Guest:
+def stop_guest(state: State, name: FromPath[str], data: JSONBody[StopRequest]) -> Guest:
     """Press the power button, and after the time-out end the guest by force."""
     return _guests(state).stop(name, timeout_s=data.timeout_s)
 
 
 @post("/guests/{name:str}/reboot", sync_to_thread=True, status_code=200)
-def reboot_guest(state: State, name: str) -> Guest:
+def reboot_guest(state: State, name: FromPath[str]) -> Guest:
     """Stop and start a guest."""
     return _guests(state).reboot(name)
 
 
 @post("/guests/{name:str}/grow", sync_to_thread=True, status_code=200)
-def grow_disk(state: State, name: str, data: GrowRequest) -> Guest:
+def grow_disk(state: State, name: FromPath[str], data: JSONBody[GrowRequest]) -> Guest:
     """Enlarge a disk; a running guest sees it at once."""
     return _guests(state).grow(name, data.disk, data.amount_mib)
 
 
 @post("/guests/{name:str}/migrate", sync_to_thread=True, status_code=200)
-def migrate_guest(state: State, name: str, data: MigrateRequest) -> MigrateReport:
+def migrate_guest(state: State, name: FromPath[str], data: JSONBody[MigrateRequest]) -> MigrateReport:
     """Move a running guest to another node."""
     return _guests(state).migrate(name, data)
 
 
 @get("/guests/{name:str}/console", sync_to_thread=True)
-def show_console(state: State, name: str) -> ConsoleReport:
+def show_console(state: State, name: FromPath[str]) -> ConsoleReport:
     """Command that joins a terminal of this machine to the guest's serial console."""
     return ConsoleReport(command=_guests(state).console(name))
 
@@ -137,6 +140,7 @@ def application(guests: Guests, overview: Overview) -> Litestar:
         ],
         state=State({"guests": guests, "overview": overview}),
         exception_handlers={NodeError: _refuse},
+        after_exception=[_note_fault],
         openapi_config=OpenAPIConfig(
             title="ganeti-node", version=RELEASE_VERSION, path="/schema", render_plugins=[SwaggerRenderPlugin()]
         ),
@@ -154,3 +158,9 @@ def _refuse(request: Request[object, object, State], error: NodeError) -> Respon
     level = logging.ERROR if status == 500 else logging.INFO
     log.log(level, "%s %s failed: %s", request.method, request.url.path, error)
     return Response(Problem(error=type(error).__name__, detail=str(error)), status_code=status)
+
+
+async def _note_fault(error: Exception, scope: Scope) -> None:
+    """Log what no handler expects: a fault of this program. Refusals are logged where they are made."""
+    if not isinstance(error, NodeError | HTTPException):
+        log.error("%s failed by a fault of this program", scope["path"], exc_info=error)
