@@ -6,7 +6,8 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganeti.errors import NodeError
@@ -26,11 +27,27 @@ def write_atomic(
     """Replace `path` by a file with `data`: temporary file beside it, fsync, rename, fsync of the directory.
 
     `mode` holds whatever the umask is; `uid` and `gid` of -1 mean the process's own; `times` are (access, change) in
-    seconds. Raises: OSError, and then `path` is as it was.
+    seconds. Raises: OSError, and then `path` is as it was unless it was the very last step that failed.
     """
+    with opened_directory(path.parent) as directory:
+        write_atomic_at(directory, path.name, data, mode=mode, uid=uid, gid=gid, times=times)
+
+
+def write_atomic_at(
+    directory: int,
+    name: str,
+    data: str | bytes,
+    *,
+    mode: int = 0o600,
+    uid: int = -1,
+    gid: int = -1,
+    times: tuple[float, float] | None = None,
+) -> None:
+    """Replace file `name` of an open directory (see `write_atomic`)."""
     content = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f"{path.name[:200]}.{secrets.token_hex(6)}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    temporary = temporary_name(name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
     try:
         try:
             view = memoryview(content)
@@ -38,26 +55,40 @@ def write_atomic(
                 view = view[os.write(descriptor, view) :]
             if uid != -1 or gid != -1:
                 os.fchown(descriptor, uid, gid)
-            os.fchmod(descriptor, stat.S_IMODE(mode))
+            os.fchmod(descriptor, stat.S_IMODE(mode))  # after chown, which takes set-id bits away
             if times is not None:
                 os.utime(descriptor, times)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.rename(path)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=directory)
         raise
-    sync_directory(path.parent)
+    os.fsync(directory)
+
+
+def temporary_name(name: str) -> str:
+    """A name for the unfinished version of `name`, in the same directory; nobody can guess it."""
+    # cut by bytes, of which a name may have 255: letters outside ASCII have several
+    return f"{os.fsdecode(os.fsencode(name)[:200])}.{secrets.token_hex(6)}.new"
+
+
+@contextmanager
+def opened_directory(path: Path) -> Iterator[int]:
+    """A descriptor of a directory. Raises: OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:
     """Make a rename or removal in `directory` survive a crash."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with opened_directory(directory) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_text(path: Path, *, limit: int | None = None) -> str:
@@ -99,7 +130,7 @@ def replace_link(link: Path, target: Path) -> None:
     """Make `link` a symbolic link to `target` in one step: there is no moment without it. Raises: OSError."""
     if link.is_symlink() and link.readlink() == target:
         return
-    temporary = link.with_name(f"{link.name[:200]}.{secrets.token_hex(6)}.new")
+    temporary = link.with_name(temporary_name(link.name))
     temporary.symlink_to(target)
     try:
         temporary.rename(link)
