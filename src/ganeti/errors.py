@@ -9,6 +9,7 @@
     +-- CommandError          an external program failed (argv, exit status, output)
     |   +-- InvalidOutput     ... or printed what cannot be understood
     +-- ProgramNotFound       an external program is not installed
+    +-- HooksFailed           a hook forbids what was to be done
     +-- LockTimeout           a lock was not free in time
     +-- TimedOut              something awaited did not happen in time
     +-- BlockDeviceError      a disk operation failed
@@ -97,6 +98,18 @@ class ProgramNotFound(NodeError):
 
     def __str__(self) -> str:
         return f"program not found: {self.program}"
+
+
+class HooksFailed(NodeError):
+    """Scripts of `hooks_path` failed before the action, which is therefore not done; `failures` are their texts."""
+
+    def __init__(self, hooks_path: str, failures: Sequence[str]) -> None:
+        super().__init__(hooks_path, tuple(failures))
+        self.hooks_path = hooks_path
+        self.failures = tuple(failures)
+
+    def __str__(self) -> str:
+        return f"hooks of {self.hooks_path} failed: {'; '.join(self.failures)}"
 
 
 class LockTimeout(NodeError):

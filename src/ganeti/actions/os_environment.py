@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from ganeti.actions import os_definitions
 from ganeti.actions.node import Node
 from ganeti.constants import SCRIPT_PATH
-from ganeti.errors import BlockDeviceError
 from ganeti.model.disk import Disk, DiskType
 from ganeti.model.instance import Instance
 from ganeti.model.network import Nic
 from ganeti.model.os import OperatingSystem, split_variant
+from ganeti.storage import tree
 from ganeti.storage.base import BlockDevice, UserspaceAccess
 
 Environment = dict[str, str]
@@ -83,9 +83,7 @@ def _disk(node: Node, instance: Instance, disk: Disk, prefix: str) -> Environmen
 
 
 def _open_device(node: Node, disk: Disk) -> BlockDevice:
-    device = node.storage.device(disk)
-    if not device.attach():
-        raise BlockDeviceError(f"block device {disk.describe()} is not set up")
+    device = tree.get(node.storage, disk)
     device.open()
     return device
 

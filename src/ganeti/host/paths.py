@@ -61,6 +61,10 @@ class Paths:
         Path("/usr/lib/ganeti/os"),
         Path("/usr/share/ganeti/os"),
     )
+    allocator_search_path: tuple[Path, ...] = (
+        Path("/usr/local/lib/ganeti/iallocators"),
+        Path("/usr/lib/ganeti/iallocators"),
+    )
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Paths:
@@ -114,6 +118,16 @@ class Paths:
         return self.data_dir / "queue"
 
     @property
+    def export_dir(self) -> Path:
+        """Exported guests."""
+        return self.data_dir / "export"
+
+    @property
+    def crypto_keys_dir(self) -> Path:
+        """Keys and certificates of transfers."""
+        return self.run_dir / "crypto"
+
+    @property
     def disk_links_dir(self) -> Path:
         """Links `<guest>:<n>` to the guests' disks."""
         return self.run_dir / "instance-disks"
@@ -154,6 +168,21 @@ class Paths:
     def client_pem(self) -> Path:
         """Key and certificate this node shows when it calls others."""
         return self.data_dir / "client.pem"
+
+    @property
+    def cluster_conf_file(self) -> Path:
+        """The cluster's configuration, on master candidates."""
+        return self.data_dir / "config.data"
+
+    @property
+    def watcher_pause_file(self) -> Path:
+        """Until when the watcher shall leave the cluster alone."""
+        return self.data_dir / "watcher.pause"
+
+    @property
+    def ssconf_lock(self) -> Path:
+        """Lock of those who write the cluster's static data."""
+        return self.lock_dir / "ganeti-ssconf.lock"
 
     @property
     def candidate_certs(self) -> Path:
@@ -199,6 +228,21 @@ class Paths:
     def tools_dir(self) -> Path:
         """The packaged tools."""
         return self.package_dir / "tools"
+
+    @property
+    def root_ssh_dir(self) -> Path:
+        """Keys of the user nodes log in as at each other."""
+        return self.under("/root/.ssh")
+
+    @property
+    def authorized_keys_file(self) -> Path:
+        """Keys that open this node."""
+        return self.root_ssh_dir / "authorized_keys"
+
+    @property
+    def public_keys_file(self) -> Path:
+        """Public keys of all nodes, on potential master candidates."""
+        return self.data_dir / "ganeti_pub_keys"
 
     @property
     def etc_hosts(self) -> Path:

@@ -14,6 +14,7 @@ from ganeti.host.clock import FakeClock
 from ganeti.host.paths import Paths
 from ganeti.host.runner import Argument, Result
 from ganeti.host.system import System
+from ganeti.host.users import Accounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +86,13 @@ def runner() -> ScriptedRunner:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def node(tmp_path: Path, runner: ScriptedRunner, clock: FakeClock) -> Node:
+def node(tmp_path: Path, runner: ScriptedRunner, clock: FakeClock, accounts: Accounts) -> Node:
     root = tmp_path / "root"
     paths = Paths(root=root, os_search_path=(root / "os", root / "local-os"), package_dir=root / "package")
-    for directory in (paths.data_dir, paths.run_dir, paths.lock_dir, paths.conf_dir, paths.temporary_dir):
+    for directory in (paths.queue_dir, paths.run_dir, paths.lock_dir, paths.conf_dir, paths.temporary_dir):
         directory.mkdir(parents=True)
-    return Node.compose(System(paths=paths, runner=runner, clock=clock, hostname="node1.example.com"))
+    name = "node1.example.com"
+    return Node.compose(System(paths=paths, runner=runner, clock=clock, hostname=name, accounts=lambda: accounts))
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""What a node says of itself: space, memory and processors, who its master is."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from ganeti.actions.node import Node
+from ganeti.constants import MIB
+from ganeti.errors import InvalidParameter, NotSupported, ProgramNotFound, StorageError
+from ganeti.host import net, procfs
+from ganeti.model.base import Model, Parameters, Scalar
+from ganeti.model.cluster import HypervisorFacts, StorageUnit
+from ganeti.tools import lvm
+
+log = logging.getLogger(__name__)
+
+UnitRequest = tuple[str, str, tuple[Scalar, ...]]
+"""A storage unit asked for: its type, its name, the parameters of its type."""
+
+HypervisorRequest = tuple[str, Parameters]
+"""A hypervisor asked for, with its parameters."""
+
+UNMEASURED: Final = frozenset({"blockdev", "diskless", "ext", "sharedfile", "gluster", "rados"})
+"""Types of the protocol whose space nobody measures; the master does not ask for them."""
+
+
+class NodeInfo(Model, frozen=True, kw_only=True):
+    """The answer, in the order of the question; None for what was not asked."""
+
+    boot_id: str
+    units: tuple[StorageUnit, ...] | None
+    hypervisors: tuple[HypervisorFacts, ...] | None
+
+
+def get(
+    node: Node,
+    units: Sequence[UnitRequest] | None = None,
+    hypervisors: Sequence[HypervisorRequest] | None = None,
+) -> NodeInfo:
+    """Measure the storage units and ask the hypervisors. Raises: InvalidParameter, NotSupported, NodeError."""
+    return NodeInfo(
+        boot_id=procfs.boot_id(),
+        units=None if units is None else tuple(_unit(node, *unit) for unit in units),
+        hypervisors=None if hypervisors is None else tuple(_facts(node, *spec) for spec in hypervisors),
+    )
+
+
+def master_name(node: Node) -> str:
+    """Name of the cluster's master as this node knows it. Raises: ConfigurationError."""
+    return node.ssconf.master_node()
+
+
+def has_address(node: Node, address: str) -> bool:  # noqa: ARG001 - every action has the node
+    """Whether the address is one of this node's."""
+    return net.is_own_address(address)
+
+
+def delay(node: Node, duration_s: Annotated[float, Meta(ge=0, le=86400)]) -> None:
+    """Do nothing for a while, for tests of the job queue."""
+    node.clock.sleep(duration_s)
+
+
+def _facts(node: Node, kind: str, hvparams: Parameters) -> HypervisorFacts:
+    return node.hypervisors.get(kind).node_facts(hvparams)
+
+
+def _unit(node: Node, kind: str, name: str, parameters: tuple[Scalar, ...]) -> StorageUnit:
+    match kind, parameters:
+        case "file", ():
+            return _file_system(name)
+        case "lvm-vg", (False,):
+            return _volume_group(node, name)
+        case "lvm-pv", (False,):
+            return StorageUnit(type=kind, name=name, storage_free=0, storage_size=0)
+        case "lvm-vg" | "lvm-pv", (True,):
+            raise NotSupported(kind, "telling free space for exclusive storage")
+        case "file" | "lvm-vg" | "lvm-pv", _:
+            raise InvalidParameter("units", f"wrong parameters {list(parameters)} for storage type {kind}")
+    if kind in UNMEASURED:
+        raise NotSupported(kind, "telling its free space")
+    raise InvalidParameter("units", f"unknown storage type {kind!r}")
+
+
+def _file_system(directory: str) -> StorageUnit:
+    try:
+        values = os.statvfs(directory)
+    except (OSError, ValueError) as err:
+        raise StorageError(f"cannot measure the file system of {directory!r}: {err}") from err
+    return StorageUnit(
+        type="file",
+        name=directory,
+        storage_free=values.f_bavail * values.f_frsize // MIB,
+        storage_size=values.f_blocks * values.f_frsize // MIB,
+    )
+
+
+def _volume_group(node: Node, name: str) -> StorageUnit:
+    try:
+        group = lvm.volume_group(node.runner, name)
+    except ProgramNotFound as err:
+        log.warning("Volume group %s cannot be measured: %s", name, err)
+        group = None
+    return StorageUnit(
+        type="lvm-vg",
+        name=name,
+        storage_free=None if group is None else group.free_mib,
+        storage_size=None if group is None else group.size_mib,
+    )

@@ -1,0 +1,34 @@
+"""The OpenSSH client, with the options and known hosts of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ganeti.host.runner import Result, Runner
+
+LOGIN_USER: Final = "root"
+CONNECT_TIMEOUT_S: Final = 10
+
+
+def cluster_options(cluster_name: str, known_hosts: Path, *, is_ipv6: bool) -> list[str]:
+    """Options of a batch call between nodes: all share one host key, known by the cluster's name."""
+    return [
+        "-oEscapeChar=none",
+        "-oHashKnownHosts=no",
+        f"-oGlobalKnownHostsFile={known_hosts}",
+        "-oUserKnownHostsFile=/dev/null",
+        "-oCheckHostIp=no",
+        f"-oConnectTimeout={CONNECT_TIMEOUT_S}",
+        f"-oHostKeyAlias={cluster_name}",
+        "-oBatchMode=yes",
+        "-oStrictHostKeyChecking=yes",
+        "-6" if is_ipv6 else "-4",
+    ]
+
+
+def run(runner: Runner, host: str, command: str, options: Sequence[str]) -> Result:
+    """Run a shell line on another host, to its end. Raises: ProgramNotFound."""
+    # "--": a host name that begins with a dash must not become an option
+    return runner.run(["ssh", *options, "--", f"{LOGIN_USER}@{host}", command])
