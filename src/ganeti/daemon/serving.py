@@ -18,13 +18,14 @@ from ganeti.constants import IP6_FAMILY, MIB, NODED, NODED_PORT, RELEASE_VERSION
 from ganeti.daemon.keeper import SIGNALS, Lines
 from ganeti.daemon.options import OPERATOR_SOCKET, Options
 from ganeti.errors import NodeError
+from ganeti.host import certificates
 from ganeti.host.listening import interface_address, open_listener, service_port
 from ganeti.host.memory import lock_memory
 from ganeti.noded import dispatch, table
 from ganeti.noded.dispatch import Dispatcher
 from ganeti.noded.http import Limits
 from ganeti.noded.server import Server
-from ganeti.noded.tls import Gate, certificate_of, server_context
+from ganeti.noded.tls import Gate, server_context
 
 if TYPE_CHECKING:
     from ganeti.operator.server import Door
@@ -112,7 +113,7 @@ def _tls(node: Node, options: Options) -> tuple[ssl.SSLContext, Gate]:
     # Clients are issued by the cluster's certificate, whatever this daemon itself shows.
     authority = node.paths.server_pem if node.paths.server_pem.is_file() else certificate
     context = server_context(certificate, key, authority)
-    return context, Gate(node.paths, certificate_of(authority))
+    return context, Gate(node.paths, certificates.first_der(authority))
 
 
 def _port(options: Options) -> int:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
 
@@ -46,6 +46,30 @@ class Answers(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """What is known of the request that is arriving or being answered."""
+
+    url: bytes = b""
+    version: str = "1.1"
+    has_host: bool = False
+    keep: bool = False
+    crowded: bool = False
+    announced: int = 0
+    head_bytes: int = 0
+    arrived_bytes: int = 0
+    head_complete: bool = False
+    body: list[bytes] = field(default_factory=list)
+    body_bytes: int = 0
+    begun: bool = False
+    done: bool = False
+
+    @property
+    def name(self) -> str:
+        """The call's name: the path without its leading slash."""
+        return self.url.removeprefix(b"/").decode("latin-1")
+
+
 class Connection(asyncio.Protocol):
     """One client's connection, from when its client was admitted until it is closed.
 
@@ -66,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._patience_s = limits.silence_s
         self._closing_asked = False
         self._parser = HttpRequestParser(self)
-        self._reset()
+        self._request = _Request()
 
     # What the server does with it ---------------------------------------------------------------------------------
 
@@ -78,99 +102,120 @@ class Connection(asyncio.Protocol):
             early, self._early = self._early, b""
             self.data_received(early)
 
+    def turn_away(self, transport: asyncio.Transport) -> None:
+        """Close `transport` without looking at what arrived or arrives."""
+        self._request.done = True
+        self._early = b""
+        transport.close()
+
     def finish(self) -> None:
         """Take no further request; what was begun is answered."""
         self._closing_asked = True
-        if self._transport is not None and self._task is None and not self._begun:
+        if self._transport is not None and self._task is None and not self._request.begun:
             self._transport.close()
 
     # What the transport tells -------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived."""
+        if self._request.done:
+            self._request.crowded = True
+            return
         if self._transport is None:
             self._early += data
             return
-        if self._done:
-            # One request at a time; what a client sends before it has its answer is not a request.
-            self._keep = False
-            return
         self._last_data = self._loop.time()
-        self._begun = True
+        self._request.begun = True
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._refuse(HTTPStatus.BAD_REQUEST, "this protocol is spoken here alone")
         except HttpParserError as err:
             self._refuse(HTTPStatus.BAD_REQUEST, f"not a request: {err}")
-        if not self._head_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.head_bytes:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long")
+        if not self._request.head_complete:
+            self._request.arrived_bytes += len(data)
+            self._judge_head_size(self._request.arrived_bytes)
 
     def eof_received(self) -> bool:
-        """Keep a connection whose client has only closed its sending side until it has its answer."""
-        return self._task is not None
+        """Keep a connection whose client has only closed its sending side until it has its answer.
+
+        TLS has no such half of a connection.
+        """
+        is_tls = self._transport is None or self._transport.get_extra_info("sslcontext") is not None
+        return self._task is not None and not is_tls
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a call that runs goes on to its end."""
         if exc is not None:
             log.debug("Connection lost: %s", exc)
         self._stop_timer()
-        self._done = True
+        self._request.done = True
         self._transport = None
         self._on_end(self)
 
     # What the parser tells ----------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Notice a second request before the first is answered: it is not served, and the connection is closed."""
+        if self._request.done:
+            self._request.crowded = True
+
     def on_url(self, url: bytes) -> None:
         """Collect the path."""
-        self._url += url
+        if not self._request.done:
+            self._request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Look at the headers that matter."""
+        if self._request.done:
+            return
+        self._request.head_bytes += len(name) + len(value)
         match name.lower():
             case b"host":
-                self._has_host = True
+                self._request.has_host = True
             case b"content-length":
                 # The parser has refused anything but digits.
-                self._announced = int(value)
+                self._request.announced = int(value)
             case b"connection":
-                self._keep = value.strip().lower() == b"keep-alive"
+                self._request.keep = value.strip().lower() == b"keep-alive"
             case _:
                 pass
 
     def on_headers_complete(self) -> None:
         """Judge the request before its body is read."""
-        self._head_complete = True
-        self._version = self._parser.get_http_version()
-        name = self._url.removeprefix(b"/").decode("latin-1")
+        request = self._request
+        if request.done:
+            return
+        request.head_complete = True
+        self._judge_head_size(request.head_bytes + len(request.url))
+        request.version = self._parser.get_http_version()
         if self._parser.get_method() != b"POST":
             self._refuse(HTTPStatus.BAD_REQUEST, "only POST is spoken here")
-        elif self._version not in {"1.0", "1.1"}:
+        elif request.version not in {"1.0", "1.1"}:
             self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        elif self._version == "1.1" and not self._has_host:
+        elif request.version == "1.1" and not request.has_host:
             self._refuse(HTTPStatus.BAD_REQUEST, "the Host header is missing")
-        elif not self._answers.knows(name):
-            self._refuse(HTTPStatus.NOT_FOUND, f"there is no call {name!r}")
-        elif self._announced > self._limits.body_bytes:
+        elif not self._answers.knows(request.name):
+            self._refuse(HTTPStatus.NOT_FOUND, f"there is no call {request.name!r}")
+        elif request.announced > self._limits.body_bytes:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the limit is {self._limits.body_bytes} bytes")
 
     def on_body(self, body: bytes) -> None:
         """Collect the body."""
-        self._body.append(body)
-        self._body_bytes += len(body)
-        if self._body_bytes > self._limits.body_bytes:
+        if self._request.done:
+            return
+        self._request.body.append(body)
+        self._request.body_bytes += len(body)
+        if self._request.body_bytes > self._limits.body_bytes:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the limit is {self._limits.body_bytes} bytes")
 
     def on_message_complete(self) -> None:
         """Have the request answered."""
-        if self._done:
+        if self._request.done:
             return
-        self._done = True
+        self._request.done = True
         self._stop_timer()
-        name = self._url.removeprefix(b"/").decode("latin-1")
-        self._task = self._loop.create_task(self._answer(name, b"".join(self._body)))
+        self._task = self._loop.create_task(self._answer(self._request.name, b"".join(self._request.body)))
 
     # Answers ------------------------------------------------------------------------------------------------------
 
@@ -179,17 +224,22 @@ class Connection(asyncio.Protocol):
             answer = await self._answers.answer(name, body)
         finally:
             self._task = None
-        keep = self._keep and not self._closing_asked
+        keep = self._request.keep and not self._request.crowded and not self._closing_asked
         self._send(HTTPStatus.OK, answer, keep=keep)
         if keep and self._transport is not None:
-            self._reset()
+            self._request = _Request()
             self._wait_for_data(self._limits.kept_s)
+
+    def _judge_head_size(self, head_bytes: int) -> None:
+        if head_bytes > self._limits.head_bytes:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request is too long")
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
         """Answer what is not a call, and close."""
-        if self._done:
+        if self._request.done:
+            self._request.crowded = True
             return
-        self._done = True
+        self._request.done = True
         self._stop_timer()
         log.debug("Request refused: %s %s", status, text)
         self._send(status, text.encode("ascii", "backslashreplace") + b"\n", keep=False)
@@ -201,7 +251,7 @@ class Connection(asyncio.Protocol):
             return
         date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
         head = (
-            f"HTTP/{self._version} {status.value} {status.phrase}\r\n"
+            f"HTTP/{self._request.version} {status.value} {status.phrase}\r\n"
             f"Connection: {'keep-alive' if keep else 'close'}\r\n"
             f"Date: {date}\r\n"
             f"Server: Ganeti {RELEASE_VERSION}\r\n"
@@ -211,20 +261,6 @@ class Connection(asyncio.Protocol):
         if not keep:
             transport.close()
 
-    def _reset(self) -> None:
-        """Be ready for a request."""
-        self._url = b""
-        self._version = "1.1"
-        self._has_host = False
-        self._keep = False
-        self._announced = 0
-        self._head_bytes = 0
-        self._head_complete = False
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._begun = False
-        self._done = False
-
     # Silence ------------------------------------------------------------------------------------------------------
 
     def _wait_for_data(self, patience_s: float) -> None:
@@ -233,7 +269,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(patience_s, self._check_silence)
 
     def _check_silence(self) -> None:
-        patience_s = self._limits.silence_s if self._begun else self._patience_s
+        patience_s = self._limits.silence_s if self._request.begun else self._patience_s
         left_s = self._last_data + patience_s - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._check_silence)

@@ -124,7 +124,7 @@ class Server:
             gate.admit(cast("ssl.SSLObject", secured.get_extra_info("ssl_object")).getpeercert(binary_form=True))
         except Refused as err:
             self._complaints.log("Refused a client at %s: %s", _name(peer), err)
-            secured.close()
+            connection.turn_away(secured)
             return
         connection.begin(secured)
 

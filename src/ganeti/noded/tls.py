@@ -7,8 +7,6 @@ moment. It knows nothing of HTTP and calls. Source: the decisions observed of th
 
 from __future__ import annotations
 
-import hashlib
-import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Generic, TypeVar
 
 from ganeti.constants import SSCONF_SIZE_LIMIT
 from ganeti.errors import ConfigurationError, NodeError
-from ganeti.host import files
+from ganeti.host import certificates, files
 from ganeti.host.paths import Paths
 
 T = TypeVar("T")
@@ -26,10 +24,6 @@ CIPHERS = "HIGH:-DES:-3DES:-EXPORT:-DH"
 
 NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
-
-PEM_LIMIT = 131072
-
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Refused(NodeError):
@@ -47,7 +41,7 @@ def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLCont
     context.verify_mode = ssl.CERT_REQUIRED
     # The cluster's certificates are of version 1 and cannot say that they are an authority: being the anchor is enough.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(NO_CHECK_TIME)
-    # Every connection is judged anew; tickets would only cost time and bytes.
+    # The master makes a new connection a call and keeps no session: tickets would only cost time and bytes.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET
     try:
@@ -56,22 +50,6 @@ def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLCont
     except OSError as err:
         raise ConfigurationError(f"cannot use {certificate}, {key} and {authority} for TLS: {err}") from err
     return context
-
-
-def digest_of(certificate: bytes) -> str:
-    """How the cluster names a certificate (DER): SHA-1 in upper-case octets joined by colons."""
-    return hashlib.sha1(certificate, usedforsecurity=False).digest().hex(":").upper()
-
-
-def certificate_of(path: Path) -> bytes:
-    """The first certificate in a PEM file, as DER. Raises: OSError; NodeError when there is none."""
-    found = _CERTIFICATE.search(files.read_text(path, limit=PEM_LIMIT))
-    if found is None:
-        raise NodeError(f"{path} holds no certificate")
-    try:
-        return ssl.PEM_cert_to_DER_cert(found[0])
-    except ValueError as err:
-        raise NodeError(f"the certificate in {path} cannot be read: {err}") from err
 
 
 def candidate_digests(path: Path) -> frozenset[str]:
@@ -99,18 +77,18 @@ class Gate:
     def __init__(self, paths: Paths, anchor: bytes) -> None:
         """Remember where the files are; `anchor` is the certificate (DER) which OpenSSL verified the clients by."""
         self._anchor = anchor
-        self._server = _Watched(paths.server_pem, lambda path: digest_of(certificate_of(path)))
+        self._server = _Watched(paths.server_pem, lambda path: certificates.digest(certificates.first_der(path)))
         self._candidates = _Watched(paths.candidate_certs, candidate_digests)
 
     def admit(self, certificate: bytes | None) -> str:
         """The digest of a client's certificate that may call. Raises: Refused."""
         if not certificate:
             raise Refused("it showed no certificate")
-        digest = digest_of(certificate)
+        digest = certificates.digest(certificate)
         try:
             # In bootstrap mode only the cluster's own certificate is accepted.
             accepted = self._candidates.value() or {self._server.value()}
-            if certificate != self._anchor and self._server.value() != digest_of(self._anchor):
+            if certificate != self._anchor and self._server.value() != certificates.digest(self._anchor):
                 raise Refused(f"the issuer of certificate {digest} is no longer the cluster's certificate")
         except (OSError, NodeError) as err:
             raise Refused(f"certificate {digest}: {err}") from err
