@@ -113,18 +113,26 @@ def _file_system_bytes(directory: Path) -> tuple[int, int]:
 
 
 def _used_bytes(directory: Path) -> int:
-    """Sizes of everything below the directory, links not followed, its own included."""
+    """Sizes of everything below the directory and its own, links not followed; what goes meanwhile does not count."""
     try:
         total = directory.lstat().st_size
-        for place, directories, names in os.walk(directory, onerror=_raise):
-            total += sum(Path(place, name).lstat().st_size for name in (*directories, *names))
+        for place, directories, names in os.walk(directory, onerror=_raise_unless_gone):
+            total += sum(_size(Path(place, name)) for name in (*directories, *names))
     except OSError as err:
         raise StorageError(f"cannot tell what {directory} uses: {err.strerror}: {err.filename}") from err
     return total
 
 
-def _raise(err: OSError) -> None:
-    raise err
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _raise_unless_gone(err: OSError) -> None:
+    if not isinstance(err, FileNotFoundError):
+        raise err
 
 
 _COLUMNS: dict[str, Callable[[Path], Cell]] = {

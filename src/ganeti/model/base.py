@@ -17,8 +17,8 @@ Scalar = bool | int | float | str | None
 Parameters = dict[str, Scalar]
 """Hypervisor, backend, disk or NIC parameters, filled by the master before sending."""
 
-Mib = Annotated[int, Meta(ge=0)]
-"""A size in MiB (binary)."""
+Mib = Annotated[int, Meta(ge=0, le=2**43 - 1)]
+"""A size in MiB (binary); in bytes it fits into 63 bits, which is what a file can be."""
 
 Seconds = Annotated[float, Meta(ge=0)]
 

@@ -81,11 +81,9 @@ def write_zeros(descriptor: int, offset: int, end: int) -> None:
 
 
 def rename_without_replacing(source_dir: int, source: str, target_dir: int, target: str) -> None:
-    """Move a file between two open directories in one step. Raises: FileExistsError when the target is there; OSError.
+    """Move a file or directory between two open directories in one step.
 
-    Where the file system knows no such rename (NFS), a file gets a second link and loses the first: two steps, and a
-    crash between them leaves both names, never none. A directory cannot have two links; a plain rename of one never
-    replaces more than an empty directory.
+    Raises: FileExistsError when the target is there; OSError.
     """
     import ctypes  # 4 ms of start-up, used by a rename alone
 
@@ -96,7 +94,18 @@ def rename_without_replacing(source_dir: int, source: str, target_dir: int, targ
     number = ctypes.get_errno()
     if number not in UNSUPPORTED:
         raise OSError(number, os.strerror(number), source, None, target)
+    rename_by_links(source_dir, source, target_dir, target)
+
+
+def rename_by_links(source_dir: int, source: str, target_dir: int, target: str) -> None:
+    """The same where the file system knows no such rename (NFS).
+
+    A file gets a second link and loses the first: a crash between leaves both names, never none. A directory cannot
+    have two links; a plain rename of one never replaces more than an empty directory. Raises: as above.
+    """
     if stat.S_ISDIR(os.stat(source, dir_fd=source_dir, follow_symlinks=False).st_mode):
+        if os.access(target, os.F_OK, dir_fd=target_dir, follow_symlinks=False):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
         return
     os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)

@@ -181,6 +181,8 @@ class FileDisk(BlockDevice, Growable, Renamable, Wipeable, kinds=(DiskType.FILE,
         except OSError as err:
             reason = os.strerror(err.errno) if err.errno else str(err)
             raise BlockDeviceError(f"cannot {verb} file disk {self._file}: {reason}") from err
+        except OverflowError as err:
+            raise BlockDeviceError(f"cannot {verb} file disk {self._file}: no file is that large") from err
 
 
 def _path_of(disk: Disk, logical_id: tuple[str | int | None, ...]) -> Path:

@@ -1,0 +1,140 @@
+"""Directories of file disks, and their space."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from ganeti.actions import file_storage
+from ganeti.actions.node import Node
+from ganeti.errors import FileStoragePathError, InvalidParameter, StorageError
+
+
+@pytest.fixture
+def store(node: Node, tmp_path: Path) -> Path:
+    """The allowed directory."""
+    directory = tmp_path / "srv/store"
+    directory.mkdir(parents=True)
+    node.paths.file_storage_paths_file.write_text(f"{directory}\n")
+    return directory
+
+
+def test_a_directory_is_made_with_its_parents_and_again_without_harm(node: Node, store: Path) -> None:
+    for _ in range(2):
+        file_storage.create_directory(node, str(store / "a/b"))
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (store / "a", store / "a/b")] == [0o750, 0o750]
+
+
+@pytest.mark.parametrize("directory", ["/etc/x", "/srv/other", "x", "", "/"])
+def test_a_directory_that_is_not_allowed_is_never_touched(node: Node, store: Path, directory: str) -> None:
+    for act in (file_storage.create_directory, file_storage.remove_directory):
+        with pytest.raises(FileStoragePathError):
+            act(node, directory)
+    for old, new in ((directory, str(store / "x")), (str(store / "x"), directory)):
+        with pytest.raises(FileStoragePathError):
+            file_storage.rename_directory(node, old, new)
+    assert list(store.iterdir()) == []
+
+
+def test_an_empty_directory_is_removed_and_again_without_harm(node: Node, store: Path) -> None:
+    (store / "a").mkdir()
+    for _ in range(2):
+        file_storage.remove_directory(node, str(store / "a"))
+    file_storage.remove_directory(node, str(store / "no/where"))
+    assert list(store.iterdir()) == []
+
+
+def test_a_directory_with_disks_stays(node: Node, store: Path) -> None:
+    (store / "a").mkdir()
+    (store / "a/disk").write_text("x")
+    with pytest.raises(FileStoragePathError, match="not empty"):
+        file_storage.remove_directory(node, str(store / "a"))
+    assert (store / "a/disk").exists()
+
+
+def test_a_file_is_no_directory(node: Node, store: Path) -> None:
+    (store / "a").write_text("x")
+    with pytest.raises(FileStoragePathError):
+        file_storage.create_directory(node, str(store / "a"))
+    with pytest.raises(FileStoragePathError, match="Not a directory"):
+        file_storage.remove_directory(node, str(store / "a"))
+    with pytest.raises(FileStoragePathError, match="not a directory"):
+        file_storage.rename_directory(node, str(store / "a"), str(store / "b"))
+
+
+def test_a_directory_is_renamed_and_again_without_harm(node: Node, store: Path) -> None:
+    (store / "a").mkdir()
+    (store / "a/disk").write_text("x")
+    for _ in range(2):
+        file_storage.rename_directory(node, str(store / "a"), str(store / "b"))
+    assert (store / "b/disk").exists()
+    assert not (store / "a").exists()
+
+
+@pytest.mark.parametrize("existing", [("a", "b"), ()])
+def test_a_rename_needs_the_old_directory_alone(node: Node, store: Path, existing: tuple[str, ...]) -> None:
+    for name in existing:
+        (store / name).mkdir()
+    with pytest.raises(FileStoragePathError, match="cannot rename"):
+        file_storage.rename_directory(node, str(store / "a"), str(store / "b"))
+    assert sorted(path.name for path in store.iterdir()) == sorted(existing)
+
+
+def test_what_is_wrong_with_a_storage_directory(node: Node, store: Path) -> None:
+    assert file_storage.path_problem(node, str(store)) is None
+    (store / "file").write_text("x")
+    assert "no directory" in (file_storage.path_problem(node, str(store / "file")) or "")
+    assert "does not exist" in (file_storage.path_problem(node, str(store / "missing")) or "")
+    assert "not below" in (file_storage.path_problem(node, "/srv/other") or "")
+
+
+def test_wrong_entries_of_the_list(node: Node) -> None:
+    node.paths.file_storage_paths_file.write_text("/etc/x\n/srv/a\n/bin\n")
+    assert file_storage.wrong_paths(node) == ["/bin", "/etc/x"]
+
+
+def test_space_is_told_in_mib(node: Node, store: Path) -> None:
+    unit = file_storage.space(node, str(store))
+    assert (unit.type, unit.name) == ("file", str(store))
+    assert unit.storage_free is not None
+    assert unit.storage_size is not None
+    assert 0 <= unit.storage_free <= unit.storage_size
+
+
+def test_space_of_a_missing_directory_is_an_error(node: Node) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        file_storage.space(node, "/no/such/directory")
+
+
+def test_a_unit_is_one_row_of_the_fields_asked_for(node: Node, store: Path) -> None:
+    with (store / "disk").open("wb") as file:
+        file.truncate(5 << 20)
+    (store / "g").mkdir()
+    with (store / "g/disk").open("wb") as file:
+        file.truncate(3 << 20)
+    (store / "link").symlink_to("/usr")
+    directories = [str(store), str(store / "g")]
+    rows = file_storage.list_units(node, "file", directories, None, ["used", "name", "allocatable"])
+    assert rows == [[8, directories[0], True], [3, directories[1], True]]
+    free, size = file_storage.list_units(node, "sharedfile", [str(store)], None, ["free", "size"])[0]
+    assert isinstance(free, int)
+    assert isinstance(size, int)
+    assert free <= size
+
+
+def test_a_named_unit_is_that_path_alone(node: Node, store: Path) -> None:
+    assert file_storage.list_units(node, "file", ["/srv/a"], str(store), ["name"]) == [[str(store)]]
+
+
+def test_unknown_types_and_fields_are_refused_by_name(node: Node, store: Path) -> None:
+    with pytest.raises(InvalidParameter, match="'type'"):
+        file_storage.list_units(node, "lvm-vg", [], None, ["name"])
+    with pytest.raises(InvalidParameter, match=r"'fields\[1\]'"):
+        file_storage.list_units(node, "file", [str(store)], None, ["name", "colour"])
+
+
+def test_a_missing_directory_has_no_usage(node: Node, store: Path) -> None:
+    with pytest.raises(StorageError, match="missing"):
+        file_storage.list_units(node, "file", [str(store / "missing")], None, ["used"])
