@@ -12,6 +12,7 @@ import shlex
 import signal as signals
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn, Protocol
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 Argument = str | Path
 
 LINGER_S: Final = 5.0
-"""How long a program may take to end after SIGTERM, and its output to close after that."""
+"""How long a program out of time may take to end after SIGTERM, and its output to close after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,10 @@ def become(argv: Sequence[str]) -> NoReturn:
 class SystemRunner(Runner):
     """Runs real programs."""
 
+    def __init__(self, *, linger_s: float = LINGER_S) -> None:
+        """Give programs out of time `linger_s` to end after SIGTERM."""
+        self._linger_s = linger_s
+
     def run(
         self,
         argv: Sequence[Argument],
@@ -130,33 +135,26 @@ class SystemRunner(Runner):
         """Run a program to its end (see `Runner.run`)."""
         words = tuple(str(word) for word in argv)
         log.debug("Running %s", shlex.join(words))
-        log_file: BinaryIO | None = None
-        try:
-            if output is not None:
-                log_file = output.open("ab")
-            process = self._start(words, env, reset_env, cwd, stdin, log_file, pass_fds)
-        finally:
-            if log_file is not None:
-                log_file.close()
-        data = stdin.encode() if isinstance(stdin, str) else stdin
+        with ExitStack() as stack:
+            log_file = None if output is None else stack.enter_context(output.open("ab"))
+            process = self._start(
+                words,
+                env={**({} if reset_env else {**os.environ, "LC_ALL": "C"}), **(env or {})},
+                cwd=str(cwd),
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                log_file=log_file,
+                pass_fds=pass_fds,
+            )
         timed_out = False
         try:
-            stdout, stderr = process.communicate(data, timeout=timeout_s)
+            stdout, stderr = process.communicate(_data(stdin), timeout=timeout_s)
         except subprocess.TimeoutExpired:
             timed_out = True
             stdout, stderr = self._end(process)
         except BaseException:
             self._end(process)
             raise
-        code = process.returncode
-        result = Result(
-            argv=words,
-            stdout=(stdout or b"").decode("utf-8", "backslashreplace"),
-            stderr=(stderr or b"").decode("utf-8", "backslashreplace"),
-            exit_code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            timed_out=timed_out,
-        )
+        result = _result(words, process.returncode, stdout, stderr, timed_out=timed_out)
         if result.failed:
             log.debug("%s %s", words[0], result.reason)
         return result
@@ -164,20 +162,19 @@ class SystemRunner(Runner):
     @staticmethod
     def _start(
         words: tuple[str, ...],
-        env: Mapping[str, str] | None,
-        reset_env: bool,
-        cwd: Argument,
-        stdin: str | bytes | None,
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: int,
         log_file: BinaryIO | None,
         pass_fds: Sequence[int],
     ) -> subprocess.Popen[bytes]:
-        inherited = {} if reset_env else {**os.environ, "LC_ALL": "C"}
         try:
             return subprocess.Popen(
                 words,
-                env={**inherited, **(env or {})},
-                cwd=str(cwd),
-                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                env=env,
+                cwd=cwd,
+                stdin=stdin,
                 stdout=subprocess.PIPE if log_file is None else log_file,
                 stderr=subprocess.PIPE if log_file is None else subprocess.STDOUT,
                 pass_fds=tuple(pass_fds),
@@ -193,17 +190,16 @@ class SystemRunner(Runner):
         except (OSError, ValueError) as err:
             raise CommandError(words, f"it cannot be started: {err}") from err
 
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    def _end(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         """End a program that took too long, with everything it started in its session; return what it printed."""
         if process.returncode is None:  # not yet waited for, so its number is still its own
             with procfs.watched(process.pid) as descriptor:
                 os.killpg(process.pid, signals.SIGTERM)
                 # this does not reap it: as a zombie it keeps its number, which the next line needs
-                procfs.wait_for_end(descriptor, LINGER_S)
+                procfs.wait_for_end(descriptor, self._linger_s)
             os.killpg(process.pid, signals.SIGKILL)
         try:
-            return process.communicate(timeout=LINGER_S)
+            return process.communicate(timeout=self._linger_s)
         except subprocess.TimeoutExpired as err:
             # what went into a session of its own lives on and holds our pipes: it shall not hold us
             for pipe in (process.stdin, process.stdout, process.stderr):
@@ -211,3 +207,18 @@ class SystemRunner(Runner):
                     pipe.close()
             process.wait()
             return err.stdout or b"", err.stderr or b""
+
+
+def _data(stdin: str | bytes | None) -> bytes | None:
+    return stdin.encode() if isinstance(stdin, str) else stdin
+
+
+def _result(words: tuple[str, ...], code: int, stdout: bytes, stderr: bytes, *, timed_out: bool) -> Result:
+    return Result(
+        argv=words,
+        stdout=(stdout or b"").decode("utf-8", "backslashreplace"),
+        stderr=(stderr or b"").decode("utf-8", "backslashreplace"),
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        timed_out=timed_out,
+    )
