@@ -66,9 +66,9 @@ async def _serve(node: Node, options: Options, lines: Lines, reopen_logs: Callab
     server = Server(dispatcher, context=context, gate=gate, limits=Limits(body_bytes=options.max_body_mib * MIB))
     listener = open_listener(node.clock, _address(node, options), _port(options))
     await server.listen([listener])
-    # What was loaded stays; the garbage collector need not look at it again, nor copy its pages.
-    gc.collect()
+    # What was loaded stays; the garbage collector need never look at it.
     gc.freeze()
+    gc.enable()
     log.info("Listening on %s port %d", *listener.getsockname()[:2])
     lines.ready()
     await stop.wait()

@@ -8,7 +8,6 @@ listed too, so that what is missing is never hidden.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -74,11 +73,7 @@ class Call:
 def load() -> dict[str, Call]:
     """Import the modules of calls and put their rows together. Raises: ValueError when a row is wrong."""
     package = __name__.rpartition(".")[0]
-    modules = (
-        importlib.import_module(f"{package}.calls.{name}")
-        for name in CALL_MODULES
-        if importlib.util.find_spec(f"{package}.calls.{name}")
-    )
+    modules = (importlib.import_module(f"{package}.calls.{name}") for name in CALL_MODULES)
     return join(call for module in modules for call in module.CALLS)
 
 
