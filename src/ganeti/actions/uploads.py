@@ -103,7 +103,7 @@ def _unused(target: Path) -> Iterator[None]:
         yield
 
 
-def decode(content: Encoded) -> bytes:
+def decode(content: Encoded, *, limit: int = LARGEST) -> bytes:
     """The content itself. Raises: InvalidParameter for another encoding, for damaged and for oversized content."""
     encoding, text = content
     if encoding == PLAIN:
@@ -112,11 +112,11 @@ def decode(content: Encoded) -> bytes:
         raise InvalidParameter("content[0]", f"unknown encoding {encoding}")
     unpacker = zlib.decompressobj()
     try:
-        data = unpacker.decompress(base64.b64decode(text, validate=True), LARGEST)
+        data = unpacker.decompress(base64.b64decode(text, validate=True), limit)
     except (binascii.Error, ValueError, zlib.error) as err:
         raise InvalidParameter("content[1]", f"damaged content: {err}") from err
     if unpacker.unconsumed_tail:
-        raise InvalidParameter("content[1]", f"unpacks to more than {LARGEST} bytes")
+        raise InvalidParameter("content[1]", f"unpacks to more than {limit} bytes")
     if not unpacker.eof or unpacker.unused_data:
         raise InvalidParameter("content[1]", "damaged content: not one whole stream")
     return data

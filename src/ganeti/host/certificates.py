@@ -32,6 +32,17 @@ def first_pem(path: Path) -> str:
 def first_der(path: Path) -> bytes:
     """The same in binary form. Raises: OSError, NodeError."""
     try:
-        return ssl.PEM_cert_to_DER_cert(first_pem(path))
+        der = ssl.PEM_cert_to_DER_cert(first_pem(path))
     except ValueError as err:
         raise NodeError(f"the certificate in {path} cannot be read: {err}") from err
+    if not _is_whole_sequence(der):
+        raise NodeError(f"the certificate in {path} is damaged")
+    return der
+
+
+def _is_whole_sequence(der: bytes) -> bool:
+    """Whether the outermost ASN.1 value is a sequence of exactly this length; the base64 decoder lets garbage pass."""
+    if len(der) < 4 or der[0] != 0x30 or der[1] & 0x80 == 0:  # no certificate is shorter than 128 bytes
+        return False
+    width = der[1] & 0x7F
+    return len(der) == 2 + width + int.from_bytes(der[2 : 2 + width])
