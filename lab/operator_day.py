@@ -105,11 +105,13 @@ gnt-node restricted-command lab-hello node2.lab
 gnt-node modify --master-candidate=no --auto-promote node3.lab
 gnt-node modify --master-candidate=yes node3.lab
 gnt-node modify --offline=yes --auto-promote node3.lab
-gnt-node modify --offline=no node3.lab
+gnt-node modify -f --offline=no node3.lab
+gnt-node add --readd --no-ssh-key-check node3.lab
 gnt-debug delay 0.1
 gnt-job archive 3
 gnt-cluster renew-crypto --force --new-node-certificates
 gnt-node remove node3.lab
+gnt-node remove node2.lab
 gnt-cluster destroy --yes-do-it
 """
 

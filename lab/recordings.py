@@ -22,10 +22,10 @@ SECRET_FILES = frozenset(
     ("rapi.pem", "spice.pem", "server.pem", "client.pem", "hmac.key", "cluster-domain-secret", "vnc-cluster-password")
 )
 SECRET_KEYS = frozenset(("osparams_private", "osparams_secret", "osparams_private_cluster"))
-_UPLOADS = frozenset(("upload_file", "upload_file_single", "jobqueue_update"))
+UPLOADS = frozenset(("upload_file", "upload_file_single", "jobqueue_update"))
 _DRBD_ID_LENGTH = 6
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_VARIABLE = re.compile(r"[A-Z]\w*")
 _WORD = re.compile(r"[a-z][a-z_-]{0,15}")
 
 
@@ -57,7 +57,7 @@ def write(actions: Sequence[Action], directory: Path, *, secrets: Iterable[str] 
 def as_pair(exchange: Exchange, note: str) -> dict[str, Json]:
     """Return an exchange in the files' form, without secrets."""
     request = without_secrets(json.loads(exchange.request_body))
-    if exchange.call in _UPLOADS:
+    if exchange.call in UPLOADS:
         request = _without_uploaded_secrets(request)
     return {
         "note": note,

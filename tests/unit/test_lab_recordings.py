@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab.processes import LabError
 from lab.recorder import Action, Exchange
-from lab.recordings import PLACEHOLDER, Json, as_pair, shape, without_secrets, write
+from lab.recordings import PLACEHOLDER, UPLOADS, Json, as_pair, shape, without_secrets, write
 
 KEY = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 
@@ -88,7 +88,7 @@ def test_names_and_numbers_make_no_other_shape_but_words_and_types_do() -> None:
 
 def test_environments_of_hooks_are_all_of_one_shape() -> None:
     assert shape(["instance-add", "pre", {"PATH": "/bin"}]) == shape(
-        ["instance-add", "pre", {"PATH": "", "GANETI_X": "a"}]
+        ["instance-add", "pre", {"PATH": "", "GANETI_HV_kvm_flag": "a"}]
     )
 
 
@@ -119,3 +119,14 @@ def test_one_pair_of_every_shape_and_sender_is_written_and_every_call_is_in_the_
         (["inst1.lab"], False),
     ]
     assert [call["sender"] for call in action["calls"]] == ["jobs", "jobs", "daemons", "jobs"]
+
+
+def test_the_recording_in_this_repository_holds_no_private_key_even_when_unpacked() -> None:
+    directory = Path(__file__).resolve().parents[1] / "wire" / "recorded" / "packaged"
+    uploads = [pair for name in UPLOADS for pair in json.loads((directory / f"{name}.json").read_text())]
+    requests = [pair["request"][0] if isinstance(pair["request"][0], list) else pair["request"] for pair in uploads]
+    contents = [_unpacked(request[1]) if request[1][0] == 1 else request[1][1] for request in requests]
+
+    assert len(contents) >= 7
+    assert not [text for text in contents if "PRIVATE" in text]
+    assert not [file for file in directory.iterdir() if "PRIVATE" in file.read_text()]
