@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ganeti.actions.records import GuestRecords, NoRecords
 from ganeti.config.ssconf import Ssconf
+from ganeti.host import net
 from ganeti.host.clock import Clock
 from ganeti.host.paths import Paths
 from ganeti.host.runner import Runner
@@ -41,9 +42,12 @@ class Node:
 
     @classmethod
     def of_this_machine(cls, env: Mapping[str, str] = os.environ) -> Node:
-        """The node this process runs on; virtual when the environment says so. Raises: ConfigurationError."""
+        """The node this process runs on; virtual when the environment says so. Raises: ConfigurationError.
+
+        Its name is the fully qualified one, as the master has it.
+        """
         paths = Paths.from_environment(env)
-        return cls.compose(System(paths=paths, hostname=paths.virtual_hostname or os.uname().nodename))
+        return cls.compose(System(paths=paths, hostname=paths.virtual_hostname or net.full_name()))
 
     @property
     def paths(self) -> Paths:

@@ -13,10 +13,11 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ganeti.actions import job_queue
 from ganeti.actions.node import Node
 from ganeti.constants import IP6_FAMILY, MIB, NODED, NODED_PORT, RELEASE_VERSION
 from ganeti.daemon.keeper import SIGNALS, Lines
-from ganeti.daemon.options import OPERATOR_SOCKET, Options
+from ganeti.daemon.options import Options
 from ganeti.errors import NodeError
 from ganeti.host import certificates
 from ganeti.host.listening import interface_address, open_listener, service_port
@@ -49,13 +50,14 @@ async def _serve(node: Node, options: Options, lines: Lines, reopen_logs: Callab
     log.info("%s %s starts", NODED, RELEASE_VERSION)
     if options.lock_memory:
         _lock_memory()
+    _prepare_job_queue(node)
     door: Door | None = None
     if options.operator:
         # The operator's door brings a web framework with it; a node that does not open it does not pay for it.
         from ganeti.operator.server import open_door, own_node
 
         node = own_node(node)
-        door = await open_door(node, options.operator_socket or node.paths.run_dir / OPERATOR_SOCKET)
+        door = await open_door(node, options.operator_socket or node.paths.operator_socket)
     dispatcher = Dispatcher(
         node,
         table.load(),
@@ -105,6 +107,16 @@ def _lock_memory() -> None:
         lock_memory()
     except NodeError as err:
         log.warning("Going on without locked memory: %s", err)
+
+
+def _prepare_job_queue(node: Node) -> None:
+    """Raises: ConfigurationError when the queue on disk is of another version."""
+    if not node.paths.queue_dir.is_dir():
+        return
+    try:
+        job_queue.prepare(node)
+    except OSError as err:
+        log.critical("The job queue cannot be used: %s", err)
 
 
 def _tls(node: Node, options: Options) -> tuple[ssl.SSLContext, Gate]:

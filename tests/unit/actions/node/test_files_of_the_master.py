@@ -221,7 +221,7 @@ QUEUE = "/###-VIRTUAL-PATH-###,/var/lib/ganeti/queue"
 
 
 def test_a_queue_file_is_replaced_with_its_mode(virtual: Node) -> None:
-    assert job_queue.update(virtual, f"{QUEUE}/job-3", packed(b"[]" * 500)) is None
+    job_queue.update(virtual, f"{QUEUE}/job-3", packed(b"[]" * 500))
     job_queue.update(virtual, f"{QUEUE}/archive/job-1", (uploads.PLAIN, "x"))
 
     path = virtual.paths.queue_dir / "job-3"
@@ -280,7 +280,7 @@ def test_the_drain_flag_is_a_file(virtual: Node) -> None:
     path = virtual.paths.queue_dir / "drain"
 
     for drained in (True, True, False, False):
-        assert job_queue.set_drain_flag(virtual, drained) is None
+        job_queue.set_drain_flag(virtual, drained)
         assert path.exists() is drained
 
 
