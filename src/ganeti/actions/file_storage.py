@@ -9,22 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
-from ganeti.errors import FileStoragePathError, InvalidParameter, StorageError
+from ganeti.errors import FileStoragePathError, InvalidParameter
 from ganeti.model.cluster import StorageUnit
-from ganeti.storage import allowed_paths, file_system
+from ganeti.storage import allowed_paths, file_system, units
 
 log = logging.getLogger(__name__)
 
 DIRECTORY_MODE = 0o750
-STORAGE_TYPES = ("file", "sharedfile")
-
-Cell = str | int | bool
-Row = list[Cell]
 
 
 def create_directory(node: Node, directory: str) -> None:
@@ -80,7 +75,7 @@ def path_problem(node: Node, directory: str) -> str | None:
 
 def space(node: Node, directory: str, storage_type: str = "file") -> StorageUnit:  # noqa: ARG001 - every action has one
     """Space of the file system that holds `directory`, in MiB rounded down. Raises: StorageError."""
-    free, size = _file_system_bytes(Path(directory))
+    free, size = units.file_system_bytes(Path(directory))
     return StorageUnit(type=storage_type, name=directory, storage_free=free // MIB, storage_size=size // MIB)
 
 
@@ -90,58 +85,17 @@ def list_units(
     directories: list[str],
     name: str | None,
     fields: list[str],
-) -> list[Row]:
+) -> list[units.Row]:
     """One row a directory (or that of `name` alone), its values in the order of `fields`; sizes in MiB, rounded.
 
     Raises: InvalidParameter for an unknown type or field; StorageError when a directory cannot be read.
     """
-    if storage_type not in STORAGE_TYPES:
+    if storage_type not in units.FILE_TYPES:
         raise InvalidParameter("type", f"storage units of type {storage_type!r} cannot be listed")
     for index, field in enumerate(fields):
-        if field not in _COLUMNS:
+        if field not in units.FILE_COLUMNS:
             raise InvalidParameter(f"fields[{index}]", f"storage units have no field {field!r}")
-    return [[_COLUMNS[field](Path(path)) for field in fields] for path in (directories if name is None else [name])]
-
-
-def _file_system_bytes(directory: Path) -> tuple[int, int]:
-    """Bytes that are free for unprivileged users, and bytes in all."""
-    try:
-        state = os.statvfs(directory)
-    except OSError as err:
-        raise StorageError(f"cannot tell the space of {directory}: {err.strerror}") from err
-    return state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize
-
-
-def _used_bytes(directory: Path) -> int:
-    """Sizes of everything below the directory and its own, links not followed; what goes meanwhile does not count."""
-    try:
-        total = directory.lstat().st_size
-        for place, directories, names in os.walk(directory, onerror=_raise_unless_gone):
-            total += sum(_size(Path(place, name)) for name in (*directories, *names))
-    except OSError as err:
-        raise StorageError(f"cannot tell what {directory} uses: {err.strerror}: {err.filename}") from err
-    return total
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _raise_unless_gone(err: OSError) -> None:
-    if not isinstance(err, FileNotFoundError):
-        raise err
-
-
-_COLUMNS: dict[str, Callable[[Path], Cell]] = {
-    "name": str,
-    "used": lambda path: round(_used_bytes(path) / MIB),
-    "free": lambda path: round(_file_system_bytes(path)[0] / MIB),
-    "size": lambda path: round(_file_system_bytes(path)[1] / MIB),
-    "allocatable": lambda _: True,
-}
+    return [units.file_row(Path(path), fields) for path in (directories if name is None else [name])]
 
 
 def _is_there(path: Path, node: Node) -> bool:

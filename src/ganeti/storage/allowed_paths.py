@@ -10,7 +10,6 @@ the administrator, may be one.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ganeti.errors import FileStoragePathError, NodeError, UnsafePath
-from ganeti.host import files
+from ganeti.host import files, safe_paths
 from ganeti.host.paths import Paths, absolute
 
 log = logging.getLogger(__name__)
@@ -85,10 +84,10 @@ def open_parent(paths: Paths, path: Path) -> Iterator[int]:
     place, holder = check(paths, path)
     descriptor = os.open(holder, DIRECTORY)
     try:
-        for name in place.parent.relative_to(holder).parts:
-            below = _open_below(descriptor, name, place)
+        if place.parent != holder:
+            parent = _open_below(descriptor, place.parent.relative_to(holder), place)
             os.close(descriptor)
-            descriptor = below
+            descriptor = parent
         yield descriptor
     finally:
         os.close(descriptor)
@@ -124,13 +123,11 @@ def _make_below(directory: int, name: str, mode: int) -> bool:
     return True
 
 
-def _open_below(directory: int, name: str, place: Path) -> int:
+def _open_below(directory: int, relative: str | Path, place: Path) -> int:
     try:
-        return os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-    except OSError as err:
-        if err.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise FileStoragePathError(f"file storage path {place}: {name} is a link or no directory") from err
-        raise
+        return safe_paths.open_beneath(directory, str(relative), DIRECTORY, 0)
+    except UnsafePath as err:
+        raise FileStoragePathError(f"file storage path {place}: {err.reason}") from err
 
 
 def _normal(path: str | Path) -> Path:

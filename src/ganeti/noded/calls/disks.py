@@ -9,6 +9,7 @@ from ganeti.model.base import Mib
 from ganeti.model.disk import Disk
 from ganeti.model.instance import Instance
 from ganeti.noded.table import Call, Lane
+from ganeti.storage.units import Row
 
 
 def assemble(
@@ -32,7 +33,7 @@ def list_storage(
     arguments: list[list[str]],
     name: str | None,
     fields: list[str],
-) -> list[file_storage.Row]:
+) -> list[Row]:
     """The arguments of file storage are one list of directories."""
     return file_storage.list_units(node, type, arguments[0] if arguments else [], name, fields)
 
