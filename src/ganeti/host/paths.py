@@ -25,15 +25,23 @@ def component(name: str) -> str:
         raise UnsafePath(name, "not a name")
     if "/" in name or any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise UnsafePath(name, "a name must not have a slash or a control character")
-    if len(os.fsencode(name)) > LONGEST_COMPONENT:
+    if len(_encoded(name)) > LONGEST_COMPONENT:
         raise UnsafePath(name, "a name must not be longer than 255 bytes")
     return name
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError as err:
+        # half of a surrogate pair, which a JSON escape can bring
+        raise UnsafePath(ascii(text), "it has a character that no file name can have") from err
 
 
 def absolute(path: str | Path) -> Path:
     """Return `path` if it is absolute and in normal form (no `.`, `..`, double slash). Raises: UnsafePath."""
     text = str(path)
-    if "\x00" in text:
+    if b"\x00" in _encoded(text):
         raise UnsafePath(text, "a path must not have a null character")
     if not text.startswith("/") or os.path.normpath(text) != text or text.startswith("//"):
         raise UnsafePath(text, "a path must be absolute and without '.', '..' and doubled slashes")
