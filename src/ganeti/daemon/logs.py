@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ganeti.constants import NODED
 from ganeti.daemon.options import Options, Syslog
+from ganeti.errors import ConfigurationError
 
 LINE = f"%(asctime)s: {NODED} pid=%(process)d %(levelname)s %(message)s"
 SYSLOG_LINE = f"{NODED}[%(process)d]: %(levelname)s %(message)s"
 CONSOLE = Path("/dev/console")
+SYSLOG = "/dev/log"
 
 
 class ReopeningFileHandler(logging.FileHandler):
@@ -43,7 +45,7 @@ class Logs:
     """The handlers of this process."""
 
     def __init__(self, options: Options, path: Path) -> None:
-        """Set up logging as the command line asks. Raises: OSError when the log file cannot be opened."""
+        """Set up logging as the command line asks. Raises: OSError, ConfigurationError when a log cannot be reached."""
         root = logging.getLogger()
         root.setLevel(logging.DEBUG if options.debug else logging.INFO)
         # The event loop's own debug lines say nothing about this node.
@@ -56,7 +58,10 @@ class Logs:
             # Importing the handlers takes 3 ms that few need.
             from logging.handlers import SysLogHandler
 
-            self._add(SysLogHandler("/dev/log", SysLogHandler.LOG_DAEMON), SYSLOG_LINE)
+            try:
+                self._add(SysLogHandler(SYSLOG, SysLogHandler.LOG_DAEMON), SYSLOG_LINE)
+            except OSError as err:
+                raise ConfigurationError(f"the system log {SYSLOG} cannot be reached: {err.strerror}") from err
         if options.foreground:
             self._add(logging.StreamHandler(sys.stderr), LINE)
 

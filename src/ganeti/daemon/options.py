@@ -10,9 +10,6 @@ from pathlib import Path
 
 from ganeti.constants import NODED, RELEASE_VERSION
 
-OPERATOR_SOCKET = "operator.sock"
-"""Name of the operator door's socket in the run directory, unless another path is given."""
-
 
 class Syslog(Enum):
     """Whether messages go to the system log."""

@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 def run(node: Node, options: Options, lines: Lines, reopen_logs: Callable[[], None]) -> int:
     """Serve until the keeper goes and the last call has been answered. Returns the exit status."""
     try:
-        asyncio.run(_serve(node, options, lines, reopen_logs))
+        # Before the event loop runs: the netlink library has one of its own.
+        address = _address(node, options)
+        asyncio.run(_serve(node, options, address, lines, reopen_logs))
     except (NodeError, OSError, ValueError) as err:
         log.critical("Cannot serve: %s", err, exc_info=options.debug)
         lines.failed(str(err))
@@ -45,7 +47,7 @@ def run(node: Node, options: Options, lines: Lines, reopen_logs: Callable[[], No
     return 0
 
 
-async def _serve(node: Node, options: Options, lines: Lines, reopen_logs: Callable[[], None]) -> None:
+async def _serve(node: Node, options: Options, address: str, lines: Lines, reopen_logs: Callable[[], None]) -> None:
     stop = _listen_to_keeper(lines, reopen_logs)
     log.info("%s %s starts", NODED, RELEASE_VERSION)
     if options.lock_memory:
@@ -66,7 +68,7 @@ async def _serve(node: Node, options: Options, lines: Lines, reopen_logs: Callab
     )
     context, gate = _tls(node, options) if options.use_ssl else (None, None)
     server = Server(dispatcher, context=context, gate=gate, limits=Limits(body_bytes=options.max_body_mib * MIB))
-    listener = open_listener(node.clock, _address(node, options), _port(options))
+    listener = open_listener(node.clock, address, _port(options))
     await server.listen([listener])
     # What was loaded stays; the garbage collector need never look at it.
     gc.freeze()
@@ -110,12 +112,11 @@ def _lock_memory() -> None:
 
 
 def _prepare_job_queue(node: Node) -> None:
-    """Raises: ConfigurationError when the queue on disk is of another version."""
-    if not node.paths.queue_dir.is_dir():
-        return
+    """Make the queue's first files. Raises: ConfigurationError when the queue is of another version."""
     try:
         job_queue.prepare(node)
     except OSError as err:
+        # As the original: a node without a queue can do everything else.
         log.critical("The job queue cannot be used: %s", err)
 
 
