@@ -73,13 +73,11 @@ def test_a_guest_lives_on_when_its_daemon_is_killed_and_the_new_one_finds_it(
     assert alpha.ask("stop", GUEST)["status"] == "stopped"
 
 
-def test_a_guest_stays_on_this_node_when_the_other_refuses_it(
+def test_a_guest_stays_on_this_node_when_the_other_has_one_of_its_name(
     nodes: tuple[OwnNode, OwnNode], running_guest: Console
 ) -> None:
     alpha, beta = nodes
-    # beta's guest of the same name is what makes it refuse
-    marker = beta.run_dir / "kvm-hypervisor/pid" / GUEST
-    os.link(alpha.run_dir / "kvm-hypervisor/pid" / GUEST, marker)
+    beta.command("create", GUEST, "--os", "busybox", "--disk", "32M")
     try:
         refused = subprocess.run(
             ["ip", "netns", "exec", alpha.namespace, ROOT / ".venv/bin/ganeti-node", "migrate", GUEST, beta.address],
@@ -88,11 +86,13 @@ def test_a_guest_stays_on_this_node_when_the_other_refuses_it(
             text=True,
             check=False,
         )
+        others = beta.ask("info", GUEST)["status"]
     finally:
-        marker.unlink()
+        beta.command("remove", "--yes", GUEST)
 
     assert refused.returncode == 1
     assert GUEST in refused.stderr
+    assert others == "running"
     assert alpha.ask("info", GUEST)["status"] == "running"
     before = tick(running_guest)
     assert float(tick(running_guest)["uptime"]) > float(before["uptime"])

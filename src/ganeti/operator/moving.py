@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from ganeti.actions import migration
@@ -10,9 +11,10 @@ from ganeti.actions.node import Node
 from ganeti.constants import EXTERNALLY_MIRRORED
 from ganeti.errors import NodeError, NotSupported
 from ganeti.host.clock import TryAgain, retry
+from ganeti.host.paths import Paths
 from ganeti.model.instance import Instance, MigrationState, MigrationStatus
 from ganeti.operator.models import MigrateReport, MigrateRequest
-from ganeti.operator.peer import Peer, PeerError
+from ganeti.operator.peer import Peer, PeerError, PeerRefusal
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,9 @@ POLL_S = 0.2
 LONGEST_S = 24 * 3600.0
 
 
-def move(node: Node, instance: Instance, request: MigrateRequest) -> MigrateReport:
+def move(
+    node: Node, instance: Instance, request: MigrateRequest, connect: Callable[[Paths, str, int], Peer] = Peer
+) -> MigrateReport:
     """Move the guest; return when it runs on the other node and is gone here.
 
     Raises: NodeError, and then the guest still runs here and the other node has forgotten it (or the text says what is
@@ -30,16 +34,15 @@ def move(node: Node, instance: Instance, request: MigrateRequest) -> MigrateRepo
         if disk.dev_type not in EXTERNALLY_MIRRORED:
             raise NotSupported(disk.dev_type, "migration: another node cannot see such a disk (use sharedfile)")
     began = node.clock.monotonic()
-    with Peer(node.paths, request.address, request.port) as peer:
+    with connect(node.paths, request.address, request.port) as peer:
         peer.require_same_protocol()
         migration.check_migratable(node, instance)
         info = migration.migration_info(node, instance)
         with ExitStack() as undo:
             peer.open_disks(instance.name, instance.attached_disks)
             undo.callback(peer.close_disks, instance.name, instance.attached_disks)
-            # Asked to forget even if accepting failed half-way.
+            _accept(node, peer, instance, info, live=request.live)
             undo.callback(_forget, node, peer, instance, info, live=request.live)
-            peer.accept(instance, info, request.address)
             migration.migrate(node, instance, request.address, live=request.live)
             status = _wait(node, instance)
             if status.status is not MigrationState.COMPLETED:
@@ -62,6 +65,18 @@ def _hand_over(peer: Peer, instance: Instance, info: str) -> str | None:
         log.warning("%s", text)
         return text
     return None
+
+
+def _accept(node: Node, peer: Peer, instance: Instance, info: str, *, live: bool) -> None:
+    """Let the other node wait for the guest."""
+    try:
+        peer.accept(instance, info, peer.address)
+    except PeerRefusal:
+        # It has taken back what it began. Telling it to forget could end another guest of that name.
+        raise
+    except PeerError:
+        _forget(node, peer, instance, info, live=live)
+        raise
 
 
 def _wait(node: Node, instance: Instance) -> MigrationStatus:

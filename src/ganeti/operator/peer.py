@@ -24,7 +24,11 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class PeerError(NodeError):
-    """The other node refused a call, or could not be asked."""
+    """The other node could not be asked, or refused; when it could not, nobody knows how far the call came."""
+
+
+class PeerRefusal(PeerError):
+    """The other node answered that the call failed."""
 
 
 class Peer:
@@ -85,5 +89,5 @@ class Peer:
         except (httpx.HTTPError, msgspec.MsgspecError) as err:
             raise PeerError(f"{name} on {self.address} failed: {str(err) or type(err).__name__}") from err
         if not success:
-            raise PeerError(f"{name} on {self.address} failed: {payload}")
+            raise PeerRefusal(f"{name} on {self.address} failed: {payload}")
         return payload
