@@ -1,4 +1,4 @@
-"""Command lines of guests against recorded ones: one `.case` says what the guest is, one `.args` has an argument a line.
+"""Command lines of guests against recorded ones: a `.case` says what the guest is, an `.args` has an argument a line.
 
 After an intended change run the tests with REGENERATE_GOLDEN=1 and read the difference before committing it.
 """
@@ -31,9 +31,7 @@ def command_line(case: Case) -> list[str]:
         addresses_of=case.addresses.__getitem__,
         primary_version=4,
     )
-    place = command.Place(
-        files=Layout.of(paths).guest(case.instance.name), data_dir=paths.data_dir, binding=binding
-    )
+    place = command.Place(files=Layout.of(paths).guest(case.instance.name), data_dir=paths.data_dir, binding=binding)
     return [str(word) for word in command.command(case.instance, disks, nics, facts, place)]
 
 
@@ -53,7 +51,7 @@ def test_every_recorded_command_line_has_its_case() -> None:
 def test_kvm_demanded_but_unusable_is_refused_with_the_reason(tmp_path: Path) -> None:
     case = tmp_path / "a.case"
     case.write_text("hv kvm_flag = enabled\n")
-    with pytest.raises(HypervisorError, match="kvm_flag is enabled.*cannot be opened"):
+    with pytest.raises(HypervisorError, match=r"kvm_flag is enabled.*cannot be opened"):
         command_line(read(case))
 
 

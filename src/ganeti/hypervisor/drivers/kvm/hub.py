@@ -56,7 +56,7 @@ class MonitorHub:
         monitors = self._started()
         known = self._known(monitors, guests)
         now = time.monotonic()
-        if len(known) < len(guests) or any(now - each.at >= self._timing.fresh_s for each in known.values()):
+        if len(known) < len(guests) or not all(each.is_fresh(now, self._timing.fresh_s) for each in known.values()):
             monitors.submit(monitors.refresh(dict(guests), wait_s)).result()
             known = self._known(monitors, guests)
         return known

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 600.0
 """QEMU daemonizes when it is ready; touching all of a large guest's huge pages takes minutes."""
+_LONGEST_REASON = 4096
 
 
 class _Thread(msgspec.Struct, rename="kebab"):
@@ -69,6 +70,7 @@ class Launcher:
         guest = self._layout.guest(instance.name)
         if processes.find(guest) is not None:
             raise HypervisorError(f"instance {instance.name} is already running")
+        processes.wait_until_gone(guest)
         guest.check_socket_paths()
         files.remove(guest.shutdown_marker)
         self._ensure_shutdown_detection(instance.hvparams)
@@ -162,11 +164,14 @@ class Launcher:
         part = command.execution_part(launch.runtime, hvparams, launch.facts, guest, execution)
         argv = [str(word) for word in (*launch.runtime.command, *part)]
         descriptors = [number for tap in taps for number in (*tap.fds, *tap.vhost_fds)]
+        logged = _size(guest.log)
         result = self._system.runner.run(argv, pass_fds=descriptors, timeout_s=START_TIMEOUT_S)
+        # with -D and -daemonize QEMU speaks to its log instead of standard error
+        said = (result.output + _text_from(guest.log, logged)).strip()
         if result.failed:
-            raise HypervisorError(f"QEMU cannot start instance {guest.name}: {result.reason}: {result.output.strip()}")
-        if result.output.strip():
-            log.warning("QEMU says of instance %s: %s", guest.name, result.output.strip())
+            raise HypervisorError(f"QEMU cannot start instance {guest.name}: {result.reason}: {said}")
+        if said:
+            log.warning("QEMU says of instance %s: %s", guest.name, said)
         if processes.find(guest) is None:
             raise HypervisorError(f"QEMU was started for instance {guest.name}, but it does not run")
         log.info("QEMU runs instance %s", guest.name)
@@ -229,3 +234,20 @@ def _free_communication_tap() -> str:
         if entry.name.startswith(prefix) and entry.name.removeprefix(prefix).isdigit()
     ]
     return f"{prefix}{max(numbers, default=-1) + 1}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _text_from(path: Path, position: int) -> str:
+    """What was written to a file after `position`, its last 4 KiB at most."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(position, file.seek(0, os.SEEK_END) - _LONGEST_REASON))
+            return file.read(_LONGEST_REASON).decode("utf-8", "backslashreplace")
+    except FileNotFoundError:
+        return ""

@@ -12,20 +12,28 @@ class Timing:
     """Times in seconds: `fresh_s` figures younger are given without asking; `idle_s` until an unused socket is given
     back; `timeout_s` how long a guest may take to tell its figures."""
 
-    fresh_s: float = 5.0
+    fresh_s: float = 3.0
     idle_s: float = 2.0
     timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestStatus:
-    """What a guest said of itself at time `at` (monotonic, seconds). `memory_mib` None: it has no balloon."""
+    """What a guest said of itself at time `at` (monotonic, seconds). `memory_mib` None: it has no balloon.
+
+    `is_current` is false from the moment it was told to change.
+    """
 
     pid: int
     vcpus: int
     memory_mib: int | None
     run_state: str
     at: float
+    is_current: bool = True
+
+    def is_fresh(self, now: float, fresh_s: float) -> bool:
+        """Whether it is young enough at time `now` to be given without asking again."""
+        return self.is_current and now - self.at < fresh_s
 
 
 class MonitorError(HypervisorError):

@@ -181,7 +181,7 @@ class Session:
 
     def is_fresh(self) -> bool:
         """Whether the figures are young enough to be given without asking."""
-        return self.status is not None and time.monotonic() - self.status.at < self._monitors.timing.fresh_s
+        return self.status is not None and self.status.is_fresh(time.monotonic(), self._monitors.timing.fresh_s)
 
     def refreshing(self) -> asyncio.Task[None]:
         """The task that asks the guest for its figures; the one under way, or a new one."""
@@ -235,6 +235,8 @@ class Session:
 
     async def execute(self, command: str, arguments: Mapping[str, object], timeout_s: float) -> object:
         """Have the guest execute a command. Raises: MonitorError."""
+        if self.status is not None and not command.startswith("query-"):
+            self.status = replace(self.status, is_current=False)
         try:
             async with asyncio.timeout(timeout_s), self._connected() as client:
                 return await client.execute(command, arguments or None)

@@ -47,6 +47,22 @@ def find(files: GuestFiles, proc: Path = procfs.PROC) -> GuestProcess | None:
     )
 
 
+def wait_until_gone(files: GuestFiles) -> None:
+    """Wait for a guest that is ending: it has lost its name by then, but still holds its disks and its pid file.
+
+    Raises: HypervisorError when that takes more than 30 s.
+    """
+    pid = read_pid(files.pid)
+    if pid is None or procfs.cmdline(pid):
+        return
+    try:
+        with procfs.watched(pid) as descriptor:
+            if not procfs.wait_for_end(descriptor, END_TIMEOUT_S):
+                raise HypervisorError(f"process {pid} of instance {files.name} does not end")
+    except ProcessLookupError:
+        return
+
+
 def read_pid(path: Path) -> int | None:
     """The number in a pid file; None when it is missing, empty or holds something else."""
     try:
