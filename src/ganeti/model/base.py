@@ -22,8 +22,11 @@ Mib = Annotated[int, Meta(ge=0, le=2**43 - 1)]
 
 Seconds = Annotated[float, Meta(ge=0)]
 
-Name = Annotated[str, Meta(pattern=r"^[^/\x00-\x1f]+$", max_length=255)]
-"""A name that may become one component of a path; `host.paths.component` judges it again where that happens."""
+Name = Annotated[str, Meta(pattern=r"^[^/\x00-\x1f\x7f]+$(?!\n)", max_length=255)]
+"""A name that may become one component of a path; `host.paths.component` judges it again where that happens.
+
+(`$` alone also matches before a line feed at the end.)
+"""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
