@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
 
 from ganeti.actions.node import Node
+from ganeti.config import ssh_key_files
+from ganeti.config.ssh_key_files import significant
 from ganeti.host import files
 from ganeti.model.verify import SshKeyHolder
-
-BARE_TYPES: Final = frozenset({"ssh-rsa", "ssh-dss"})
-"""Key types whose lines begin with the type: their comment does not count."""
-
-Keys = dict[str, list[str]]
 
 
 def setup(node: Node, holders: Sequence[SshKeyHolder] | None, key_type: str) -> list[str]:
@@ -30,7 +26,7 @@ def setup(node: Node, holders: Sequence[SshKeyHolder] | None, key_type: str) -> 
     key_file = node.paths.public_keys_file
     if not key_file.is_file():
         return [f"the file of public keys {key_file} does not exist"]
-    known = read_public_keys(files.read_text(key_file))
+    known = ssh_key_files.read_public_keys(key_file)
     if not own.is_potential_candidate:
         return [f"{key_file} is not empty, though {own.name} is no potential master candidate"] if known else []
     offline = {holder.uuid for holder in holders if not holder.is_online}
@@ -60,22 +56,6 @@ def clutter(node: Node, holders: Sequence[SshKeyHolder] | None) -> list[str]:
         return []
     listed = "; ".join(f"{who}: lines {', '.join(map(str, numbers))}" for who, numbers in sorted(several.items()))
     return [f"there are hosts with several keys in {node.paths.authorized_keys_file}: {listed}"]
-
-
-def read_public_keys(text: str) -> Keys:
-    """Keys by the UUID of their node; a line without a key belongs to a node with none."""
-    keys: Keys = {}
-    for line in text.splitlines():
-        uuid, _, key = line.strip().partition(" ")
-        if uuid:
-            keys.setdefault(uuid, []).append(key.strip())
-    return keys
-
-
-def significant(key: str) -> tuple[str, ...]:
-    """What makes two lines the same key."""
-    words = tuple(key.split())
-    return words[:2] if words and words[0] in BARE_TYPES else words
 
 
 def _differences(key_file: Path, known: set[str], wanted: set[str]) -> list[str]:

@@ -13,7 +13,22 @@ CONNECT_TIMEOUT_S: Final = 10
 
 
 def cluster_options(cluster_name: str, known_hosts: Path, *, is_ipv6: bool) -> list[str]:
-    """Options of a batch call between nodes: all share one host key, known by the cluster's name."""
+    """Options of a call to a member: all nodes share one host key, known by the cluster's name."""
+    return [*_common(known_hosts, is_ipv6=is_ipv6), f"-oHostKeyAlias={cluster_name}", "-oStrictHostKeyChecking=yes"]
+
+
+def stranger_options(known_hosts: Path, *, is_ipv6: bool) -> list[str]:
+    """Options of a call to a host whose key may be another one, as while a node joins or leaves."""
+    return [*_common(known_hosts, is_ipv6=is_ipv6), "-oStrictHostKeyChecking=no"]
+
+
+def run(runner: Runner, host: str, command: str, options: Sequence[str], *, stdin: str | bytes | None = None) -> Result:
+    """Run a shell line on another host, to its end. Raises: ProgramNotFound."""
+    # "--": a host name that begins with a dash must not become an option
+    return runner.run(["ssh", *options, "--", f"{LOGIN_USER}@{host}", command], stdin=stdin)
+
+
+def _common(known_hosts: Path, *, is_ipv6: bool) -> list[str]:
     return [
         "-oEscapeChar=none",
         "-oHashKnownHosts=no",
@@ -21,14 +36,6 @@ def cluster_options(cluster_name: str, known_hosts: Path, *, is_ipv6: bool) -> l
         "-oUserKnownHostsFile=/dev/null",
         "-oCheckHostIp=no",
         f"-oConnectTimeout={CONNECT_TIMEOUT_S}",
-        f"-oHostKeyAlias={cluster_name}",
-        "-oBatchMode=yes",
-        "-oStrictHostKeyChecking=yes",
+        "-oBatchMode=yes",  # a daemon has nobody who could answer
         "-6" if is_ipv6 else "-4",
     ]
-
-
-def run(runner: Runner, host: str, command: str, options: Sequence[str]) -> Result:
-    """Run a shell line on another host, to its end. Raises: ProgramNotFound."""
-    # "--": a host name that begins with a dash must not become an option
-    return runner.run(["ssh", *options, "--", f"{LOGIN_USER}@{host}", command])

@@ -213,8 +213,8 @@ def test_an_unusable_client_certificate_is_a_pair_too(verify: Verify, node: Node
 
 SSH = (
     "ssh -oEscapeChar=none -oHashKnownHosts=no -oGlobalKnownHostsFile={} -oUserKnownHostsFile=/dev/null "
-    "-oCheckHostIp=no -oConnectTimeout=10 -oHostKeyAlias=cluster.example.com -oBatchMode=yes "
-    "-oStrictHostKeyChecking=yes -4 -oPort=22 -- root@node2.example.com"
+    "-oCheckHostIp=no -oConnectTimeout=10 -oBatchMode=yes -4 -oHostKeyAlias=cluster.example.com "
+    "-oStrictHostKeyChecking=yes -oPort=22 -- root@node2.example.com"
 )
 
 
