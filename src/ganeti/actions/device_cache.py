@@ -24,7 +24,7 @@ def update(node: Node, dev_path: Path | None, *, owner: str, on_primary: bool, i
         return
     role = "primary" if on_primary else "secondary"
     try:
-        files.write_atomic(note_path(node, dev_path), f"{owner} {role} {iv_name or NOT_VISIBLE}\n", mode=0o644)
+        files.write_atomic(note_path(node, dev_path), f"{owner} {role} {iv_name or NOT_VISIBLE}\n")
     except OSError as err:
         log.warning("Cannot note the use of %s, which changes nothing else: %s", dev_path, err)
 

@@ -19,7 +19,8 @@ from ganeti.storage import allowed_paths, file_system, units
 
 log = logging.getLogger(__name__)
 
-DIRECTORY_MODE = 0o750
+DIRECTORY_MODE = 0o700
+"""What is left of the packaged daemon's 0750 under its umask of 077."""
 
 
 def create_directory(node: Node, directory: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def test_a_note_is_named_for_its_device(node: Node, device: str, name: str) -> N
     device_cache.update(node, Path(device), owner="guest1", on_primary=False, iv_name="disk/1")
     note = node.paths.bdev_cache_dir / name
     assert note.read_text() == "guest1 secondary disk/1\n"
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
     device_cache.remove(node, Path(device))
     device_cache.remove(node, Path(device))
     assert not note.exists()

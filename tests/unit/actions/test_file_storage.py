@@ -24,7 +24,7 @@ def store(node: Node, tmp_path: Path) -> Path:
 def test_a_directory_is_made_with_its_parents_and_again_without_harm(node: Node, store: Path) -> None:
     for _ in range(2):
         file_storage.create_directory(node, str(store / "a/b"))
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (store / "a", store / "a/b")] == [0o750, 0o750]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (store / "a", store / "a/b")] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize("directory", ["/etc/x", "/srv/other", "x", "", "/"])
