@@ -208,7 +208,6 @@ def set_up(alpha: OwnNode, beta: OwnNode) -> None:
     """Set both machines up as nodes that trust each other, and start their daemons."""
     shared = alpha.root.parent / "shared"
     parameters = {
-        "kvm_path": "/usr/bin/qemu-system-x86_64",
         "kernel_path": str(KERNEL / "vmlinuz"),
         "initrd_path": str(KERNEL / "initrd"),
         "root_path": "/dev/vda",

@@ -10,6 +10,7 @@ import hashlib
 import re
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ganeti.host.paths import Paths, component
 from ganeti.operator.certificates import client_certificate, cluster_certificate
 
 DIGEST = re.compile(r"([0-9A-F]{2}:){19}[0-9A-F]{2}")
+QEMU_PROGRAMS = (Path("/usr/bin/qemu-system-x86_64"), Path("/usr/libexec/qemu-kvm"))
 KEY_MODE = 0o440
 SSCONF_MODE = 0o444
 
@@ -52,6 +54,13 @@ def initialise(paths: Paths, hostname: str, options: SetupOptions) -> str:
     digest = certificate_digest(paths.client_pem)
     trust(paths, hostname, digest)
     return digest
+
+
+def kvm_defaults(programs: Sequence[Path] = QEMU_PROGRAMS) -> dict[str, str]:
+    """Parameters of kvm that suit a machine of its own: the QEMU it has, and guests that boot from their disks."""
+    # Not /usr/bin/kvm: under that name QEMU insists on hardware virtualisation.
+    found = next((str(program) for program in programs if program.is_file()), None)
+    return {"kernel_path": "", **({"kvm_path": found} if found else {})}
 
 
 def trust(paths: Paths, name: str, digest: str) -> None:

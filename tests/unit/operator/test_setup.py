@@ -111,3 +111,11 @@ def test_a_name_that_would_spoil_the_map_is_refused(paths: Paths, name: str) -> 
 
     with pytest.raises(NodeError):
         setup.trust(paths, name, ":".join(["AA"] * 20))
+
+
+def test_guests_of_a_machine_of_its_own_boot_from_their_disks_by_the_qemu_it_has(tmp_path: Path) -> None:
+    program = tmp_path / "qemu"
+    program.touch()
+
+    assert setup.kvm_defaults([tmp_path / "none", program]) == {"kernel_path": "", "kvm_path": str(program)}
+    assert setup.kvm_defaults([]) == {"kernel_path": ""}

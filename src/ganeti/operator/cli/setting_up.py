@@ -9,7 +9,7 @@ import click
 
 from ganeti.host.paths import Paths
 from ganeti.operator.cli.options import key_values
-from ganeti.operator.setup import SetupOptions, initialise
+from ganeti.operator.setup import SetupOptions, initialise, kvm_defaults
 from ganeti.operator.setup import trust as trust_digest
 
 
@@ -30,7 +30,7 @@ def init(
         storage_dir=storage_dir or paths.under("/srv/ganeti/file-storage"),
         shared_storage_dir=shared_storage_dir or paths.under("/srv/ganeti/shared-file-storage"),
         cluster_pem=cluster_pem,
-        hvparams={"kvm": key_values(kvm)} if kvm else {},
+        hvparams={"kvm": {**kvm_defaults(), **key_values(kvm)}},
     )
     click.echo(initialise(paths, paths.virtual_hostname or os.uname().nodename, options))
 
