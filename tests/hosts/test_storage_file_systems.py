@@ -223,15 +223,15 @@ def test_directories_that_do_not_fit_leave_none(real_node: Node, tmp_path: Path)
 
 
 def test_space_is_that_of_the_file_system(bench: Workbench, file_system: FileSystem) -> None:
-    before = file_storage.space(bench.node, str(file_system.directory))
+    unit = ("file", [str(file_system.directory)], None, ["free", "size", "used"])
+    before = file_storage.list_units(bench.node, *unit)[0]
     disk = make(bench, "one", 16)
     write(bench, disk, b"x" * (16 * MIB))
     os.sync()
-    after = file_storage.space(bench.node, str(file_system.directory))
-    assert before.storage_free is not None
-    assert after.storage_free is not None
-    assert 16 <= before.storage_free - after.storage_free <= 18
-    assert (after.storage_size or 0) in range(SIZE_MIB - 16, SIZE_MIB + 1)
+    after = file_storage.list_units(bench.node, *unit)[0]
+    assert int(before[0]) - int(after[0]) in range(16, 19)
+    assert int(after[2]) - int(before[2]) == 16
+    assert int(after[1]) in range(SIZE_MIB - 16, SIZE_MIB + 1)
 
 
 def test_the_size_of_a_block_device_is_told(real_node: Node, tmp_path: Path) -> None:

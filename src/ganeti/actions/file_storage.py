@@ -1,4 +1,4 @@
-"""Directories of file disks: making, removing and renaming them, and how much space there is.
+"""Directories of file disks: making, removing and renaming them, and listing them as storage units.
 
 Every path is checked against the administrator's list and reached without following links. The packaged 3.0 computes
 that check for directories and ignores its result; here a directory that is not allowed is refused.
@@ -12,9 +12,8 @@ import stat
 from pathlib import Path
 
 from ganeti.actions.node import Node
-from ganeti.constants import MIB
-from ganeti.errors import FileStoragePathError, InvalidParameter
-from ganeti.model.cluster import StorageUnit
+from ganeti.errors import FileStoragePathError, InvalidParameter, UnsafePath
+from ganeti.host.paths import absolute
 from ganeti.storage import allowed_paths, file_system, units
 
 log = logging.getLogger(__name__)
@@ -58,28 +57,6 @@ def rename_directory(node: Node, old: str, new: str) -> None:
         raise FileStoragePathError(f"cannot rename the directory {old} to {new}: {err.strerror}") from err
 
 
-def wrong_paths(node: Node) -> list[str]:
-    """Entries of the list of allowed directories which name places that never hold disks; sorted."""
-    return allowed_paths.wrong_entries(node.paths)
-
-
-def path_problem(node: Node, directory: str) -> str | None:
-    """Why the cluster's storage directory cannot be used here; None when it can."""
-    try:
-        path, _ = allowed_paths.check(node.paths, directory, itself=True)
-    except FileStoragePathError as err:
-        return str(err)
-    if not path.is_dir():
-        return f"file storage path {path} does not exist or is no directory"
-    return None if os.access(path, os.W_OK) else f"file storage path {path} is not writable"
-
-
-def space(node: Node, directory: str, storage_type: str = "file") -> StorageUnit:  # noqa: ARG001 - every action has one
-    """Space of the file system that holds `directory`, in MiB rounded down. Raises: StorageError."""
-    free, size = units.file_system_bytes(Path(directory))
-    return StorageUnit(type=storage_type, name=directory, storage_free=free // MIB, storage_size=size // MIB)
-
-
 def list_units(
     node: Node,  # noqa: ARG001 - every action has one
     storage_type: str,
@@ -96,7 +73,14 @@ def list_units(
     for index, field in enumerate(fields):
         if field not in units.FILE_COLUMNS:
             raise InvalidParameter(f"fields[{index}]", f"storage units have no field {field!r}")
-    return [units.file_row(Path(path), fields) for path in (directories if name is None else [name])]
+    return [units.file_row(_absolute(path), fields) for path in (directories if name is None else [name])]
+
+
+def _absolute(directory: str) -> Path:
+    try:
+        return absolute(directory)
+    except UnsafePath as err:
+        raise InvalidParameter("directories", str(err)) from err
 
 
 def _is_there(path: Path, node: Node) -> bool:

@@ -82,32 +82,6 @@ def test_a_rename_needs_the_old_directory_alone(node: Node, store: Path, existin
     assert sorted(path.name for path in store.iterdir()) == sorted(existing)
 
 
-def test_what_is_wrong_with_a_storage_directory(node: Node, store: Path) -> None:
-    assert file_storage.path_problem(node, str(store)) is None
-    (store / "file").write_text("x")
-    assert "no directory" in (file_storage.path_problem(node, str(store / "file")) or "")
-    assert "does not exist" in (file_storage.path_problem(node, str(store / "missing")) or "")
-    assert "not below" in (file_storage.path_problem(node, "/srv/other") or "")
-
-
-def test_wrong_entries_of_the_list(node: Node) -> None:
-    node.paths.file_storage_paths_file.write_text("/etc/x\n/srv/a\n/bin\n")
-    assert file_storage.wrong_paths(node) == ["/bin", "/etc/x"]
-
-
-def test_space_is_told_in_mib(node: Node, store: Path) -> None:
-    unit = file_storage.space(node, str(store))
-    assert (unit.type, unit.name) == ("file", str(store))
-    assert unit.storage_free is not None
-    assert unit.storage_size is not None
-    assert 0 <= unit.storage_free <= unit.storage_size
-
-
-def test_space_of_a_missing_directory_is_an_error(node: Node) -> None:
-    with pytest.raises(StorageError, match="No such file"):
-        file_storage.space(node, "/no/such/directory")
-
-
 def test_a_unit_is_one_row_of_the_fields_asked_for(node: Node, store: Path) -> None:
     with (store / "disk").open("wb") as file:
         file.truncate(5 << 20)
@@ -138,3 +112,14 @@ def test_unknown_types_and_fields_are_refused_by_name(node: Node, store: Path) -
 def test_a_missing_directory_has_no_usage(node: Node, store: Path) -> None:
     with pytest.raises(StorageError, match="missing"):
         file_storage.list_units(node, "file", [str(store / "missing")], None, ["used"])
+
+
+@pytest.mark.parametrize("directory", ["", "relative", "/srv/../etc", "/a\0b"])
+def test_a_directory_that_is_no_absolute_path_is_refused_by_name(node: Node, directory: str) -> None:
+    with pytest.raises(InvalidParameter, match="'directories'"):
+        file_storage.list_units(node, "file", [directory], None, ["size"])
+
+
+def test_what_a_directory_takes_from_is_told_for_its_file_system(node: Node) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        file_storage.list_units(node, "file", ["/no/such/directory"], None, ["free"])
