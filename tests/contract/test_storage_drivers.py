@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.contract.storage_contract import StorageContract, Workbench, file_bench
+from tests.contract.storage_contract import StorageContract, Workbench, file_bench, make
 
+from ganeti.actions import blockdev, blockdev_data
 from ganeti.actions.node import Node
 from ganeti.errors import NotSupported
 from ganeti.model.disk import Disk, DiskType
@@ -41,3 +42,12 @@ def test_a_registered_class_serves_the_types_it_says() -> None:
 def test_a_type_without_driver_is_refused_by_name(node: Node, kind: DiskType) -> None:
     with pytest.raises(NotSupported, match=kind):
         node.storage.device(Disk(dev_type=kind, logical_id=("a", "b")))
+
+
+@pytest.mark.parametrize("kind", sorted(set(DiskType) - set(BENCHES)))
+def test_a_type_without_driver_spoils_no_answer_about_others(node: Node, kind: DiskType, tmp_path: Path) -> None:
+    bench = file_bench(node, tmp_path, DiskType.FILE)
+    disks = (Disk(dev_type=kind, logical_id=("a", "b")), make(bench, "disk", 1))
+    assert [worked for worked, _ in blockdev.mirror_status_multi(node, disks)] == [False, True]
+    assert [worked for worked, _ in blockdev.pause_resume_sync(node, disks, True)] == [False, True]
+    assert blockdev_data.dimensions(node, disks) == [None, (1 << 20, None)]

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from ganeti.actions import device_cache, disk_links
 from ganeti.actions.node import Node
-from ganeti.errors import BlockDeviceError, NotSupported, TimedOut
+from ganeti.errors import BlockDeviceError, NodeError, NotSupported, TimedOut
 from ganeti.host import clock
 from ganeti.model.base import Mib, Name
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
@@ -220,7 +220,7 @@ def mirror_status_multi(node: Node, disks: tuple[Disk, ...]) -> list[tuple[bool,
     for disk in disks:
         try:
             answers.append((True, combined_status(tree.get(node.storage, disk))))
-        except tree.FAILURES as err:
+        except NodeError as err:
             log.warning("The state of %s cannot be told: %s", disk.describe(), err)
             answers.append((False, str(err)))
     return answers
@@ -291,7 +291,7 @@ def _remove_patiently(node: Node, device: BlockDevice) -> None:
 def _pause_resume(node: Node, disk: Disk, *, pause: bool) -> tuple[bool, str | None]:
     try:
         worked = tree.get(node.storage, disk).pause_resume_sync(pause=pause)
-    except tree.FAILURES as err:
+    except NodeError as err:
         return False, str(err)
     verb = "Pause" if pause else "Resume"
     return worked, None if worked else f"{verb} of the synchronisation of {disk.iv_name or disk.describe()} failed"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
-from ganeti.errors import BlockDeviceError, InvalidParameter, UnsafePath
+from ganeti.errors import BlockDeviceError, InvalidParameter, NodeError, UnsafePath
 from ganeti.host.paths import absolute, below
 from ganeti.model.base import Mib
 from ganeti.model.disk import Disk
@@ -45,6 +45,8 @@ def convert(node: Node, source: Disk, target: Disk) -> None:
 
     (A packaged node notices only that of the writing side.) Raises: InvalidParameter, BlockDeviceError, CommandError.
     """
+    if source.size == 0:
+        raise InvalidParameter("source", "how much of it to copy is not known: its size is 0")
     if target.size < source.size:
         raise InvalidParameter("target", f"its {target.size} MiB are less than the {source.size} MiB of the source")
     devices = [tree.get(node.storage, disk) for disk in (source, target)]
@@ -118,7 +120,7 @@ def _dimensions(node: Node, disk: Disk) -> tuple[int, int | None] | None:
     try:
         device = tree.find(node.storage, disk)
         return None if device is None else (device.actual_size(), device.spindles())
-    except tree.FAILURES as err:
+    except NodeError as err:
         log.warning("The size of %s cannot be told: %s", disk.describe(), err)
         return None
 

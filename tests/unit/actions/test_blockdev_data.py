@@ -97,6 +97,11 @@ def test_a_copy_to_a_smaller_disk_is_refused(node_running: Callable[[str], Node]
         blockdev_data.convert(node_running(""), single("a", size=11), single("b", size=10))
 
 
+def test_a_copy_of_a_disk_without_size_is_refused(node_running: Callable[[str], Node]) -> None:
+    with pytest.raises(InvalidParameter, match="'source'"):
+        blockdev_data.convert(node_running(""), single("a", size=0), single("b"))
+
+
 def test_a_local_image_is_copied_as_it_is(node_running: Callable[[str], Node], image: Path) -> None:
     command = f"dd if={image} of=/dev/scripted/d bs=1048576 seek=0 count=2 {IMPORT.partition(' ')[2]} oflag=direct"
     blockdev_data.image(node_running(f"$ {command}\n= 0\n"), single("d"), str(image), 2)
