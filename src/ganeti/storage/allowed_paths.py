@@ -68,8 +68,7 @@ def check(paths: Paths, path: str | Path, *, itself: bool = False) -> tuple[Path
     listed = entries(paths)
     if not listed:
         raise FileStoragePathError(f"no path is allowed for file storage: {paths.file_storage_paths_file} is empty")
-    usable = {_normal(entry) for entry in listed if entry.startswith("/")}
-    holders = usable & ({place, *place.parents} if itself else set(place.parents))
+    holders = {_normal(entry) for entry in listed} & ({place, *place.parents} if itself else set(place.parents))
     if not holders:
         raise FileStoragePathError(f"file storage path {place} is not below a directory allowed for it")
     return place, max(holders, key=lambda holder: len(holder.parts))
