@@ -56,7 +56,7 @@ def write(actions: Sequence[Action], directory: Path, *, secrets: Iterable[str] 
 
 def as_pair(exchange: Exchange, note: str) -> dict[str, Json]:
     """Return an exchange in the files' form, without secrets."""
-    request = without_secrets(json.loads(exchange.request_body))
+    request = without_secrets(_body(exchange.request_body))
     if exchange.call in UPLOADS:
         request = _without_uploaded_secrets(request)
     return {
@@ -66,8 +66,17 @@ def as_pair(exchange: Exchange, note: str) -> dict[str, Json]:
         "request": request,
         "status": exchange.status_line,
         "reply_headers": dict(exchange.reply_headers),
-        "reply": without_secrets(json.loads(exchange.reply_body)),
+        "reply": without_secrets(_body(exchange.reply_body)),
     }
+
+
+def _body(text: str) -> Json:
+    """Return what the body means; one that is no JSON, as of an HTTP error, stays text."""
+    try:
+        value: Json = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return value
 
 
 def sender(headers: Mapping[str, str]) -> str:

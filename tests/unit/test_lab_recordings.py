@@ -1,6 +1,7 @@
 """Recordings of the wire: no secret gets into their files, and one pair of every shape does."""
 
 import base64
+import dataclasses
 import json
 import zlib
 from pathlib import Path
@@ -84,6 +85,12 @@ def test_names_and_numbers_make_no_other_shape_but_words_and_types_do() -> None:
     assert shape({"a": None}) != shape({"a": 1})
     assert shape([True, None]) != shape([False, None])
     assert shape([0, "text"]) != shape([1, "dGV4dA=="])
+
+
+def test_a_body_that_is_no_json_stays_text() -> None:
+    exchange = dataclasses.replace(_exchange("nothing", []), reply_body="<html>")
+
+    assert as_pair(exchange, "note")["reply"] == "<html>"
 
 
 def test_environments_of_hooks_are_all_of_one_shape() -> None:
