@@ -51,7 +51,7 @@ def assemble(
 ) -> BlockDevice | None:
     """Make a disk and all below it active; None when nothing has to be active in this role.
 
-    As many children may fail as the disk can do without. `activated` is called with every device made active.
+    A child that fails is left out where the disk can do without all of them. `activated` is called with every device made active.
     Raises: BlockDeviceError, CommandError.
     """
     children = _assemble_children(devices, disk, as_primary=as_primary, activated=activated)
@@ -87,16 +87,13 @@ def take_down(
 def _assemble_children(
     devices: BlockDevices, disk: Disk, *, as_primary: bool, activated: Callable[[BlockDevice], None]
 ) -> list[BlockDevice | None]:
-    wanted = disk.children or ()
-    spare = 0 if disk.children_needed < 0 else len(wanted) - disk.children_needed
     children: list[BlockDevice | None] = []
-    for child in wanted:
+    for child in disk.children or ():
         try:
             children.append(assemble(devices, child, as_primary=as_primary, activated=activated))
         except FAILURES as err:
-            if spare <= 0:
+            if disk.children_needed != 0:
                 raise
-            spare -= 1
-            log.error("%s goes on without %s: %s", disk.describe(), child.describe(), err)  # noqa: TRY400
+            log.warning("%s goes on without %s: %s", disk.describe(), child.describe(), err)
             children.append(None)
     return children
