@@ -8,10 +8,6 @@ configure_guest() {
     echo "$guest_hostname" >"$root/etc/hostname"
     write_hosts "$guest_hostname" >"$root/etc/hosts"
     echo "UUID=$uuid / ext4 errors=remount-ro 0 1" >"$root/etc/fstab"
-    enable_unit "$root" getty.target serial-getty@ttyS0.service serial-getty@.service
-    chroot "$root" systemctl -q enable systemd-networkd.service
-    # Booting must not wait for a network which may never answer.
-    chroot "$root" systemctl -q disable systemd-networkd-wait-online.service
     configure_network "$root"
     configure_accounts "$root"
     if [[ -x $root/usr/bin/ssh-keygen ]]; then
@@ -28,13 +24,6 @@ write_hosts() {
     else
         echo "127.0.1.1 $1 $short"
     fi
-}
-
-# An instance of a template is enabled by a link; systemctl would look for the terminal of this machine.
-enable_unit() {
-    local wants=$1/etc/systemd/system/$2.wants
-    mkdir -p "$wants"
-    ln -sf "/lib/systemd/system/$4" "$wants/$3"
 }
 
 configure_network() {
