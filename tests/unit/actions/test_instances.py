@@ -17,6 +17,7 @@ from ganeti.actions.node import Node
 from ganeti.actions.reasons import ReasonTrail
 from ganeti.errors import BlockDeviceError, HypervisorError, NotSupported, TimedOut
 from ganeti.host.clock import FakeClock
+from ganeti.model.base import Parameters
 from ganeti.model.disk import Disk, DiskType
 from ganeti.model.instance import Instance, InstanceInfo, RunState
 
@@ -106,6 +107,24 @@ class TestStart:
             instances.start(replace(guest_node, hypervisors=overtaken), guest_with_disk)
         assert link(guest_node).is_symlink()
 
+    def test_the_links_stay_when_nobody_knows_whether_it_runs(
+        self, guest_node: Node, guest_with_disk: Instance, behaviour: Obedient
+    ) -> None:
+        class Silent(RecordingHypervisor):
+            asked = 0
+
+            def instance_info(self, name: str, hvparams: Parameters | None = None) -> InstanceInfo | None:
+                self.asked += 1
+                if self.asked > 1:
+                    raise HypervisorError("no answer")
+                return None
+
+        behaviour.errors["start"] = HypervisorError("no memory")
+        silent = GivenHypervisors({"recording": Silent(guest_node.system, behaviour)})
+        with pytest.raises(HypervisorError, match="no memory"):
+            instances.start(replace(guest_node, hypervisors=silent), guest_with_disk)
+        assert link(guest_node).is_symlink()
+
     def test_a_missing_disk_fails_before_anything_is_started(
         self, guest_node: Node, guest_with_disk: Instance, disk: Disk, behaviour: Obedient
     ) -> None:
@@ -176,6 +195,27 @@ class TestShutdown:
         with pytest.raises(HypervisorError, match="guest1"):
             instances.shutdown(guest_node, guest, timeout_s=0)
         assert behaviour.named("cleanup") == []
+
+    def test_a_failure_of_force_counts_only_while_the_guest_is_there(
+        self, guest_node: Node, guest: Instance, behaviour: Obedient
+    ) -> None:
+        class Stubborn(RecordingHypervisor):
+            vanishes = False
+
+            def stop(self, *args: object, **kwargs: object) -> None:
+                if not kwargs.get("force"):
+                    return
+                if self.vanishes:
+                    behaviour.guests.clear()
+                raise HypervisorError("cannot be ended")
+
+        driver = Stubborn(guest_node.system, behaviour)
+        node = replace(guest_node, hypervisors=GivenHypervisors({"recording": driver}))
+        with pytest.raises(HypervisorError, match="cannot be ended"):
+            instances.shutdown(node, guest, timeout_s=0)
+        driver.vanishes = True
+        instances.shutdown(node, guest, timeout_s=0)
+        assert behaviour.named("cleanup") == [("guest1",)]
 
     @pytest.mark.parametrize("error", [HypervisorError("monitor says no"), TimedOut("monitor is silent")])
     def test_a_failure_to_ask_is_final_and_uses_no_force(
