@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
-from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError, Runstate
+from qemu.qmp import ConnectError, EventListener, ExecuteError, Message, QMPClient, QMPError, Runstate
+from qemu.qmp.error import ProtocolError
 
 from ganeti.constants import MIB
 from ganeti.hypervisor.drivers.kvm.monitor_types import GuestStatus, MonitorError, Timing
@@ -313,10 +314,17 @@ class Connection:
     @classmethod
     async def open(cls, name: str, path: Path, on_event: Callable[[Message], None]) -> Connection:
         """Connect to the socket at `path`. Raises: one of the connection errors."""
-        client = QMPClient(name.replace(".", "_"))
         events = EventListener(_EVENTS)
+        client = QMPClient(name.replace(".", "_"))
         client.register_listener(events)
-        await client.connect(str(path))
+        try:
+            await client.connect(str(path))
+        except ConnectError as err:
+            if not isinstance(err.exc, ProtocolError):
+                raise
+            # what a client that left did not read anymore can reach us before the greeting; it does so only once
+            log.debug("Connecting to instance %s again: %s", name, err)
+            await client.connect(str(path))
         return cls(name, client, events, on_event)
 
     @property
