@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from ganeti.actions.node import Node
 from ganeti.constants import IP6_FAMILY, NODED, NODED_PORT
-from ganeti.host import net
+from ganeti.host import listening, net
 from ganeti.tools import ssh
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def master_answers(
 
 
 def _port() -> int:
-    return net.resolve_service_port(NODED, NODED_PORT)
+    return listening.service_port(NODED, NODED_PORT)
 
 
 def _name_problem(node: Node, name: str, options: Sequence[str]) -> str | None:

@@ -1,7 +1,7 @@
-"""Addresses, interfaces, tap devices and outgoing connections of this node.
+"""Addresses, interfaces and tap devices of this node, and whether others answer.
 
-What travels over a connection is not known here; listening sockets are made by `listening` and `unix_sockets`. Netlink
-is used only where the kernel offers no file: looking at an interface's addresses and changing them.
+Listening sockets are made by `listening` and `unix_sockets`. Netlink is used only where the kernel offers no file: for
+the addresses of an interface.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ganeti.errors import HypervisorError, InvalidParameter, NodeError, UnsafePath
 from ganeti.host.paths import component
-
-if TYPE_CHECKING:
-    from pyroute2 import IPRoute
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +159,10 @@ def bridge_exists(name: str, *, sys_net: Path = SYS_NET) -> bool:
 
 def interface_addresses(name: str) -> list[Interface]:
     """The addresses of an interface with their prefix lengths, in the kernel's order. Raises: NodeError."""
-    with _netlink() as netlink:
+    # 170 ms and 20 MiB of memory: only who asks pays for it
+    from pyroute2 import IPRoute
+
+    with IPRoute() as netlink:
         messages = netlink.get_addr(index=_index(name))
         # a point-to-point link has its own address in LOCAL and the peer's in ADDRESS; IPv6 has ADDRESS alone
         return [
@@ -171,53 +171,11 @@ def interface_addresses(name: str) -> list[Interface]:
         ]
 
 
-def add_address(name: str, address: Interface, *, label: str | None = None) -> bool:
-    """Add an address to an interface; say whether it was not there before. Raises: NodeError."""
-    return _change_address("add", name, address, label)
-
-
-def remove_address(name: str, address: Interface) -> bool:
-    """Remove an address from an interface; say whether it was there. Raises: NodeError."""
-    return _change_address("del", name, address, None)
-
-
-def _netlink() -> IPRoute:
-    # 170 ms and 20 MiB: only what looks at or changes addresses pays for it
-    from pyroute2 import IPRoute
-
-    return IPRoute()
-
-
 def _index(name: str) -> int:
     try:
         return socket.if_nametoindex(interface_name(name))
     except OSError as err:
         raise NodeError(f"there is no interface {name}") from err
-
-
-def _change_address(verb: str, name: str, address: Interface, label: str | None) -> bool:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    wanted: dict[str, str | int] = {
-        "index": _index(name),
-        "family": int(family),
-        "address": str(address.ip),
-        "prefixlen": address.network.prefixlen,
-    }
-    if label is not None and family == socket.AF_INET:
-        wanted["label"] = label  # IPv6 addresses have none
-    there = address in interface_addresses(name)
-    if there == (verb == "add"):
-        return False
-    # the import was paid for by the look above
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    try:
-        with _netlink() as netlink:
-            netlink.addr(verb, **wanted)
-    except NetlinkError as err:
-        raise NodeError(f"cannot {verb} address {address} on interface {name}: {err}") from err
-    log.info("Address %s %s interface %s", address, "added to" if verb == "add" else "removed from", name)
-    return True
 
 
 # Names and addresses -------------------------------------------------------------------------------------------------
@@ -269,23 +227,6 @@ def full_name(name: str = "") -> str:
     return socket.getfqdn(name).lower().rstrip(".")
 
 
-def resolve(name: str, family: int | None = None) -> str:
-    """The first address of a host, restricted to a family (2 or 10) if asked. Raises: NodeError."""
-    try:
-        answers = socket.getaddrinfo(name, None, family or socket.AF_UNSPEC, socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as err:
-        raise NodeError(f"cannot resolve {name}: {err}") from err
-    return str(answers[0][4][0])
-
-
-def resolve_service_port(name: str, default: int) -> int:
-    """The TCP port the services database gives to `name`, else `default`."""
-    try:
-        return socket.getservbyname(name, "tcp")
-    except OSError:
-        return default
-
-
 # Connections ---------------------------------------------------------------------------------------------------------
 
 
@@ -317,34 +258,3 @@ def tcp_ping(
         except OSError:
             return False
     return True
-
-
-def connect_unix(path: Path, *, timeout_s: float) -> socket.socket:
-    """A socket connected to the one at `path`, whose operations time out after `timeout_s`. Raises: OSError."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        connection.settimeout(timeout_s)
-        with _ShortName(path) as name:
-            connection.connect(name)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-class _ShortName:
-    """A name for a socket that fits into the 107 bytes of an address, however deep its directory lies."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._directory: int | None = None
-
-    def __enter__(self) -> str:
-        if len(os.fsencode(self._path)) <= 107:
-            return str(self._path)
-        self._directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._directory}/{self._path.name}"
-
-    def __exit__(self, *ignored: object) -> None:
-        if self._directory is not None:
-            os.close(self._directory)

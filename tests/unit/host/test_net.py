@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ganeti.errors import InvalidParameter, NodeError, UnsafePath
+from ganeti.errors import InvalidParameter, UnsafePath
 from ganeti.host import net
 
 UNUSED = "192.0.2.77"
@@ -85,21 +84,6 @@ def test_an_address_with_a_port_is_unmistakable(host: str, port: int | None, tex
     assert net.format_address(host, port) == text
 
 
-def test_an_address_resolves_to_itself() -> None:
-    assert net.resolve("192.0.2.1") == "192.0.2.1"
-    assert net.resolve("2001:db8::1", 10) == "2001:db8::1"
-
-
-@pytest.mark.parametrize("name", ["192.0.2.1", "x" * 300, ".."])
-def test_a_name_that_does_not_resolve_is_an_error_naming_it(name: str) -> None:
-    with pytest.raises(NodeError, match="cannot resolve"):
-        net.resolve(name, 10)
-
-
-def test_a_service_that_is_not_known_has_its_default_port() -> None:
-    assert net.resolve_service_port("no-such-service", 1811) == 1811
-
-
 # Connections ---------------------------------------------------------------------------------------------------------
 
 
@@ -124,22 +108,3 @@ def test_a_refusal_shows_a_living_host_but_no_live_port(listener: socket.socket)
 def test_only_addresses_are_pinged() -> None:
     with pytest.raises(InvalidParameter):
         net.tcp_ping("localhost", 1)
-
-
-@pytest.mark.parametrize("depth", [0, 100])
-def test_a_socket_is_reached_however_deep_it_lies(tmp_path: Path, depth: int) -> None:
-    directory = tmp_path / ("d" * depth) / ("e" * depth)
-    directory.mkdir(parents=True, exist_ok=True)
-    with socket.socket(socket.AF_UNIX) as server:
-        descriptor = os.open(directory, os.O_PATH)
-        server.bind(f"/proc/self/fd/{descriptor}/socket")
-        os.close(descriptor)
-        server.listen()
-        with net.connect_unix(directory / "socket", timeout_s=5) as client, server.accept()[0] as accepted:
-            client.sendall(b"hello")
-            assert accepted.recv(10) == b"hello"
-
-
-def test_a_socket_nobody_listens_on_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        net.connect_unix(tmp_path / "missing", timeout_s=5)
