@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -71,6 +73,37 @@ def test_a_guest_lives_on_when_its_daemon_is_killed_and_the_new_one_finds_it(
     assert alpha.guest_pid(GUEST) == pid
     assert float(tick(running_guest)["uptime"]) > float(before["uptime"])
     assert alpha.ask("stop", GUEST)["status"] == "stopped"
+
+
+def test_a_person_types_on_the_console_and_leaves_it_with_the_escape_key(
+    nodes: tuple[OwnNode, OwnNode], running_guest: Console
+) -> None:
+    alpha, _ = nodes
+    running_guest.close()
+    keyboard, terminal = pty.openpty()
+    command = [ROOT / ".venv/bin/ganeti-node", "console", GUEST]
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env={**os.environ, **alpha.env}
+    ) as person:
+        os.close(terminal)
+        screen = read_from(keyboard, "GUEST-TICK")
+        os.write(keyboard, b"echo $((6 * 7))-answered\n")
+        screen += read_from(keyboard, "42-answered")
+        os.write(keyboard, b"\x1d")
+        assert person.wait(timeout=30) == 0
+    os.close(keyboard)
+
+    assert "42-answered" in screen
+
+
+def read_from(descriptor: int, awaited: str) -> str:
+    """Read until `awaited` was there."""
+    text = ""
+    while awaited not in text:
+        ready, _, _ = select.select([descriptor], [], [], 60)
+        assert ready, f"{awaited!r} did not come; read so far: {text!r}"
+        text += os.read(descriptor, 4096).decode(errors="replace")
+    return text
 
 
 def test_a_guest_stays_on_this_node_when_the_other_has_one_of_its_name(
