@@ -24,14 +24,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one connection may take. A kept connection is one whose client asked to send another request on it."""
+    """What one connection may take. A kept connection is one whose client asked to send another request on it.
+
+    `flush_s` is how long a client may take to receive its answer, `goodbye_s` how long to close its side after that.
+    """
 
     head_bytes: int = 16384
     body_bytes: int = 64 * MIB
     silence_s: float = 10.0
     kept_s: float = 75.0
     handshake_s: float = 10.0
-    goodbye_s: float = 30.0
+    flush_s: float = 30.0
+    goodbye_s: float = 1.0
 
 
 class Answers(Protocol):
@@ -83,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._early = b""
@@ -94,25 +99,28 @@ class Connection(asyncio.Protocol):
 
     # What the server does with it ---------------------------------------------------------------------------------
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """Serve requests on `transport`."""
+    def begin(self, transport: asyncio.Transport, wire: asyncio.Transport) -> None:
+        """Serve requests on `transport`, whose bytes travel over `wire` (itself when it is not TLS)."""
         self._transport = transport
+        self._wire = wire
         self._wait_for_data(self._limits.silence_s)
         if self._early:
             early, self._early = self._early, b""
             self.data_received(early)
 
-    def turn_away(self, transport: asyncio.Transport) -> None:
+    def turn_away(self, transport: asyncio.Transport, wire: asyncio.Transport) -> None:
         """Close `transport` without looking at what arrived or arrives."""
         self._request.done = True
         self._early = b""
-        transport.close()
+        self._transport = transport
+        self._wire = wire
+        self._close(transport)
 
     def finish(self) -> None:
         """Take no further request; what was begun is answered."""
         self._closing_asked = True
         if self._transport is not None and self._task is None and not self._request.begun:
-            self._transport.close()
+            self._close(self._transport)
 
     # What the transport tells -------------------------------------------------------------------------------------
 
@@ -259,7 +267,24 @@ class Connection(asyncio.Protocol):
         )
         transport.write(head.encode("ascii") + body)
         if not keep:
-            transport.close()
+            self._close(transport)
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Close when everything was sent; the client has a moment to do so too."""
+        if transport.is_closing():
+            return  # closing twice makes asyncio's TLS transport deaf to `abort`
+        self._stop_timer()
+        transport.close()
+        self._timer = self._loop.call_later(self._limits.goodbye_s, self._check_goodbye)
+
+    def _check_goodbye(self) -> None:
+        """Cut a connection whose client has its answer but does not close: it would hold up the daemon's end."""
+        if self._transport is None or self._wire is None:
+            return
+        if self._wire.get_write_buffer_size() == 0:
+            self._transport.abort()
+        else:
+            self._timer = self._loop.call_later(self._limits.goodbye_s, self._check_goodbye)
 
     # Silence ------------------------------------------------------------------------------------------------------
 

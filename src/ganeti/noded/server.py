@@ -94,7 +94,7 @@ class Server:
         if self._context is None or self._gate is None:
             connection = self._connection()
             transport.set_protocol(connection)
-            connection.begin(transport)
+            connection.begin(transport, transport)
             return
         transport.pause_reading()
         task = self._loop.create_task(self._secure(transport, self._context, self._gate))
@@ -111,7 +111,7 @@ class Server:
                 context,
                 server_side=True,
                 ssl_handshake_timeout=self._limits.handshake_s,
-                ssl_shutdown_timeout=self._limits.goodbye_s,
+                ssl_shutdown_timeout=self._limits.flush_s,
             )
         except OSError as err:
             self._ended(connection)
@@ -124,9 +124,9 @@ class Server:
             gate.admit(cast("ssl.SSLObject", secured.get_extra_info("ssl_object")).getpeercert(binary_form=True))
         except Refused as err:
             self._complaints.log("Refused a client at %s: %s", _name(peer), err)
-            connection.turn_away(secured)
+            connection.turn_away(secured, transport)
             return
-        connection.begin(secured)
+        connection.begin(secured, transport)
 
     def _explain(self, peer: object, err: OSError) -> None:
         """Log why a handshake failed; a client that only looked whether the port is open is no news."""

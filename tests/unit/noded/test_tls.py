@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from tests.unit.noded.certificates import CLUSTER_NAME, Identity
 from tests.unit.noded.harness import Running, client, is_ended, read_reply, request, running
 
 from ganeti.actions.node import Node
+from ganeti.noded.http import Limits
 from ganeti.noded.table import Call
 
 CALLED: list[str] = []
@@ -269,3 +271,39 @@ class TestLog:
         clients.server.connect().close()
         assert clients.may_call(clients.context(candidate))
         assert caplog.records == []
+
+
+def test_a_client_that_does_not_close_its_side_does_not_hold_up_the_end(clients: Clients, candidate: Identity) -> None:
+    connection = clients.server.connect(clients.context(candidate))
+    connection.sendall(request("version", "[]"))
+    assert read_reply(connection).payload == "called"
+    clients.server.stop_listening()
+    clients.server.drained()
+    connection.close()
+
+
+def test_a_refused_client_does_not_hold_up_the_end(clients: Clients, cluster: Identity) -> None:
+    with clients.server.connect(clients.context(cluster)) as refused:
+        assert is_ended(refused)
+        clients.server.stop_listening()
+        clients.server.drained()
+
+
+def test_a_large_answer_reaches_a_client_that_reads_late(node: Node, cluster: Identity, tmp_path: Path) -> None:
+    def large(node: Node) -> str:
+        del node
+        return "x" * 20_000_000
+
+    cluster.write(node.paths.server_pem)
+    limits = Limits(goodbye_s=0.05)
+    with (
+        running(node, {"version": Call("version", large)}, tls=True, limits=limits) as server,
+        server.connect(client(node.paths.server_pem, node.paths.server_pem)) as connection,
+    ):
+        connection.sendall(request("version", "[]"))
+        assert connection.recv(1) == b"H"
+        select.select([], [], [], 0.3)
+        size = 1
+        while data := connection.recv(1_000_000):
+            size += len(data)
+        assert size > 20_000_000
