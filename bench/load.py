@@ -167,8 +167,10 @@ class _Worker:
             epoll.register(descriptor, events | select.EPOLLONESHOT)
 
     def _calls(self) -> Iterator[Wait]:
-        """One request after the other, yielding whatever has to be waited for."""
-        while time.monotonic() < self._end:
+        """One request after the other (one at least), yielding whatever has to be waited for."""
+        is_first = True
+        while is_first or time.monotonic() < self._end:
+            is_first = False
             begun = time.perf_counter()
             connection = yield from self._connect()
             is_kept = True
