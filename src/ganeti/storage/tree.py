@@ -51,8 +51,8 @@ def assemble(
 ) -> BlockDevice | None:
     """Make a disk and all below it active; None when nothing has to be active in this role.
 
-    A child that fails is left out where the disk can do without all of them. `activated` is called with every device made active.
-    Raises: BlockDeviceError, CommandError.
+    A child that fails is left out where the disk can do without all of them. `activated` is called with every device
+    made active. Raises: BlockDeviceError, CommandError.
     """
     children = _assemble_children(devices, disk, as_primary=as_primary, activated=activated)
     if not (as_primary or disk.assembled_on_secondary):
