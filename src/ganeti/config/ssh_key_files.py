@@ -70,7 +70,7 @@ def authorize(path: Path, keys: Iterable[str]) -> None:
     """Add the keys that are not there yet. Raises: OSError."""
     text = files.read_text(path) if path.exists() else ""
     known = {significant(line) for line in text.splitlines()}
-    new = [key for key in dict.fromkeys(keys) if significant(key) not in known]
+    new = [key for key in {significant(key): key for key in keys}.values() if significant(key) not in known]
     if not new:
         return
     if text and not text.endswith("\n"):

@@ -27,6 +27,7 @@ class Ran:
     cwd: str
     output: Path | None
     timeout_s: float | None
+    stdin: str | bytes | None
 
 
 @dataclass
@@ -50,7 +51,13 @@ class ScriptedRunner:
     ) -> Result:
         words = tuple(str(word) for word in argv)
         call = Ran(
-            argv=words, env=dict(env or {}), reset_env=reset_env, cwd=str(cwd), output=output, timeout_s=timeout_s
+            argv=words,
+            env=dict(env or {}),
+            reset_env=reset_env,
+            cwd=str(cwd),
+            output=output,
+            timeout_s=timeout_s,
+            stdin=stdin,
         )
         self.ran.append(call)
         result = self.answer(call) or Result(argv=words)
