@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache, wraps
 from pathlib import Path
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import Generic, NoReturn, ParamSpec, TypeVar
 
 from ganeti import backend_forms as forms
 from ganeti.actions import (
@@ -40,6 +40,7 @@ from ganeti.actions import (
     powercycle,
     uploads,
     verify,
+    verify_storage,
     watcher,
 )
 from ganeti.actions import master_ip as master_address
@@ -118,6 +119,36 @@ def _node_with_defaults(**replaced: object) -> Node:
     return _node()
 
 
+def _opened(device: BlockDevice) -> BlockDevice:
+    device.open()
+    return device
+
+
+class _LocalHooks(Generic[P]):
+    """What RunLocalHooks makes of a function."""
+
+    def __init__(self, opcode: str, hooks_path: str, build_env: Callable[P, Mapping[str, str]]) -> None:
+        self._opcode = opcode
+        self._hooks_path = hooks_path
+        self._build_env = build_env
+
+    def decorate(self, function: Callable[P, R]) -> Callable[P, R]:
+        @_public
+        @wraps(function)
+        def between_hooks(*args: P.args, **kwargs: P.kwargs) -> R:
+            results: list[R] = []
+            hooks.around(
+                _node(),
+                self._opcode,
+                self._hooks_path,
+                lambda: self._build_env(*args, **kwargs),
+                lambda: results.append(function(*args, **kwargs)),
+            )
+            return results[0]
+
+        return between_hooks
+
+
 # Small helpers -------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +204,13 @@ def JobQueueRename(old: str, new: str) -> None:
 def GetMasterInfo() -> tuple[str, str, str, int, str]:
     """Network device, address, node name, address family and netmask of the master."""
     return forms.master_info(_node().ssconf)
+
+
+def RunLocalHooks(
+    hook_opcode: str, hooks_path: str, env_builder_fn: Callable[P, Mapping[str, str]]
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function to run between this node's own hooks; `env_builder_fn` gets its arguments."""
+    return _LocalHooks(hook_opcode, hooks_path, env_builder_fn).decorate
 
 
 @_public
@@ -237,6 +275,24 @@ def GetNodeInfo(
 ) -> tuple[str, list[dict[str, object]] | None, list[dict[str, object]] | None]:
     """Boot identifier, space of volume groups, memory and processors by hypervisor."""
     return forms.node_info(node_info.get(_node(), *forms.node_questions(vg_names, hv_names, excl_stor)))
+
+
+@_public
+def _GetVgInfo(name: str, excl_stor: bool) -> dict[str, object]:
+    """Space of a volume group in MiB; None for figures that cannot be told."""
+    return forms.only_volume_group(node_info.get(_node(), *forms.node_questions([name], None, excl_stor)))
+
+
+@_public
+def GetVolumeList(vg_names: Iterable[str] | None) -> dict[str, tuple[str, bool, bool]]:
+    """(size in MiB as text, inactive, in use) of the logical volumes of some groups, or of all when none is named."""
+    return forms.volumes(verify_storage.logical_volumes(_node()), vg_names)
+
+
+@_public
+def ListVolumeGroups() -> dict[str, int]:
+    """Size in MiB of each volume group."""
+    return verify_storage.volume_groups(_node())
 
 
 @_public
@@ -519,6 +575,12 @@ def GetBlockDevSizes(devices: list[str]) -> dict[str, int]:
 def _RecursiveFindBD(disk: Form) -> BlockDevice | None:
     """The driver object of a disk with its children's; None when it is not there."""
     return tree.find(_node().storage, forms.disk(disk))
+
+
+@_public
+def _OpenRealBD(disk: Form) -> BlockDevice:
+    """The driver object of a disk, opened."""
+    return _opened(tree.get(_node().storage, forms.disk(disk)))
 
 
 @_public

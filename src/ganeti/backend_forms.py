@@ -18,7 +18,7 @@ from ganeti.actions.blockdev import Assembled
 from ganeti.actions.instances import RebootType
 from ganeti.actions.node_info import HypervisorRequest, NodeInfo, UnitRequest
 from ganeti.config.ssconf import Ssconf
-from ganeti.errors import InvalidParameter, NodeError
+from ganeti.errors import InvalidParameter, NodeError, StorageError
 from ganeti.model.base import Model, Parameters
 from ganeti.model.cluster import HypervisorFacts, StorageUnit
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
@@ -39,6 +39,9 @@ DISK_TYPES = {"lvm": DiskType.PLAIN, "drbd8": DiskType.DRBD}
 _NEW_KEYS = {"vmnodes": "nonvmnodes", "file-storage-paths": "allowed-file-storage-paths"}
 _OLD_KEYS = {new: old for old, new in _NEW_KEYS.items()}
 """Questions of node verification whose name changed."""
+
+Volumes = dict[str, tuple[str, bool, bool]]
+"""Logical volumes as `<group>/<volume>`: size in MiB as text, inactive, in use."""
 
 HostsMode = Literal["add", "remove"]
 
@@ -295,6 +298,20 @@ def verify_answer(found: Mapping[str, object]) -> dict[str, object]:
 def volume_group(found: StorageUnit) -> dict[str, object]:
     """Space of a volume group."""
     return {"name": found.name, "vg_free": found.storage_free, "vg_size": found.storage_size}
+
+
+def only_volume_group(found: NodeInfo) -> dict[str, object]:
+    """Space of the one volume group asked for."""
+    (unit,) = found.units or ()
+    return volume_group(unit)
+
+
+def volumes(found: Volumes | str, groups: Iterable[str] | None) -> Volumes:
+    """Logical volumes of some groups, or of all. Raises: StorageError when they could not be listed."""
+    if isinstance(found, str):
+        raise StorageError(found)
+    wanted = set(groups or ())
+    return {name: state for name, state in found.items() if not wanted or name.partition("/")[0] in wanted}
 
 
 def node_facts(found: HypervisorFacts) -> dict[str, object]:

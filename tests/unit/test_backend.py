@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from ganeti import backend
 from ganeti.actions.node import Node
 from ganeti.backend import RPCFail
+from ganeti.host.transcript import ReplayRunner
 from ganeti.model.os import OperatingSystem
 
 GUEST: dict[str, object] = {
@@ -24,6 +25,30 @@ GUEST: dict[str, object] = {
     "disk_template": "file",
     "disks": [],
 }
+
+
+LVM = {
+    "VGS": """\
+$ vgs --reportformat=json --units=m --nosuffix --options=vg_name,vg_free,vg_size,vg_attr
+> {"report":[{"vg":[{"vg_name":"xenvg", "vg_free":"1000.00", "vg_size":"1020.00", "vg_attr":"wz--n-"}]}]}
+= 0
+""",
+    "LVS": """\
+$ lvs --reportformat=json --units=m --nosuffix --options=vg_name,lv_name,lv_size,lv_attr
+> {"report":[{"lv":[{"vg_name":"xenvg", "lv_name":"disk0", "lv_size":"20.00", "lv_attr":"-wi-ao----"}]}]}
+= 0
+""",
+    "NO LVS": """\
+$ lvs --reportformat=json --units=m --nosuffix --options=vg_name,lv_name,lv_size,lv_attr
+= not found
+""",
+}
+
+
+def with_lvm(node: Node, replay: Callable[[str], ReplayRunner], *programs: str) -> Node:
+    """The node, on which these programs are asked in this order."""
+    runner = replay("\n".join(LVM[program] for program in programs))
+    return Node.compose(replace(node.system, runner=runner))
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +224,7 @@ class TestDisks:
 
     def test_disks_are_gathered_with_their_links(self, disk: dict[str, object]) -> None:
         backend.BlockdevCreate(disk, 1, "inst1", True, "", False)
+        assert backend._OpenRealBD(disk).disk.size == 1
         gathered = backend._GatherAndLinkBlockDevs({**GUEST, "disks": [disk]})
         assert [link for _, link in gathered] == [backend._GetBlockDevSymlinkPath("inst1", 0)]
 
@@ -311,6 +337,19 @@ class TestNode:
         with pytest.raises(RPCFail, match="what"):
             backend.VerifyNode({"hypervisor": 3}, "cluster")
 
+    def test_its_volumes(self, node: Node, replay: Callable[[str], ReplayRunner]) -> None:
+        with backend.on_node(with_lvm(node, replay, "VGS", "LVS")):
+            assert backend.ListVolumeGroups() == {"xenvg": 1020}
+            assert backend.GetVolumeList(["xenvg"]) == {"xenvg/disk0": ("20.00", False, True)}
+        with backend.on_node(with_lvm(node, replay, "LVS")):
+            assert backend.GetVolumeList(["othervg"]) == {}
+        with backend.on_node(with_lvm(node, replay, "VGS")):
+            assert backend._GetVgInfo("xenvg", False) == {"name": "xenvg", "vg_free": 1000, "vg_size": 1020}
+
+    def test_volumes_without_lvm(self, node: Node, replay: Callable[[str], ReplayRunner]) -> None:
+        with backend.on_node(with_lvm(node, replay, "NO LVS")), pytest.raises(RPCFail, match="lvs"):
+            backend.GetVolumeList(None)
+
     def test_missing_bridges_fail(self) -> None:
         backend.BridgesExist([])
         with pytest.raises(RPCFail, match="no-such-bridge"):
@@ -351,6 +390,25 @@ class TestNode:
             backend.HooksRunner().RunHooks("node-add", "during", {})
         with pytest.raises(RPCFail, match="hooks_base_dir"):
             backend.HooksRunner("/elsewhere").RunHooks("node-add", "pre", {})
+
+    def test_a_function_runs_between_the_nodes_own_hooks(self, node: Node) -> None:
+        node.paths.ssconf("cluster_name").write_text("cluster\n")
+        node.paths.ssconf("master_node").write_text("node1\n")
+        seen: list[str] = []
+
+        def environment(word: str) -> dict[str, str]:
+            seen.append(f"environment for {word}")
+            return {"WORD": word}
+
+        @backend.RunLocalHooks("OP_TEST", "some-path", environment)
+        def shout(word: str) -> str:
+            """Make it loud."""
+            seen.append(f"shout {word}")
+            return word.upper()
+
+        assert shout("hello") == "HELLO"
+        assert shout.__doc__ == "Make it loud."
+        assert seen == ["environment for hello", "shout hello", "environment for hello"]
 
     def test_an_unknown_allocator_is_named(self) -> None:
         with pytest.raises(RPCFail, match="no-such-allocator"):

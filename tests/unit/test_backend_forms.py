@@ -9,7 +9,7 @@ import pytest
 
 from ganeti import backend_forms as forms
 from ganeti.config.ssconf import Ssconf
-from ganeti.errors import ConfigurationError, InvalidParameter
+from ganeti.errors import ConfigurationError, InvalidParameter, StorageError
 from ganeti.host.paths import Paths
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
 from ganeti.model.instance import Instance, InstanceInfo, RunState
@@ -249,6 +249,15 @@ def test_a_diagnosis_is_a_tuple_of_seven() -> None:
     )
     expected = ("os1", "/srv/os1", True, "", ["default"], [["a", "what it is"], ["b"]], [15, 20])
     assert forms.diagnosis(found) == expected
+
+
+def test_volumes_of_the_groups_asked_for() -> None:
+    found = {"vg1/a": ("20.00", False, True), "vg2/b": ("4.00", True, False)}
+    assert forms.volumes(found, None) == found
+    assert forms.volumes(found, []) == found
+    assert forms.volumes(found, ["vg2"]) == {"vg2/b": ("4.00", True, False)}
+    with pytest.raises(StorageError, match="no lvs"):
+        forms.volumes("no lvs here", None)
 
 
 def test_every_node_of_2_7_makes_the_network_tests() -> None:
