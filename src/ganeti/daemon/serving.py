@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import ssl
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def run(node: Node, options: Options, lines: Lines, reopen_logs: Callable[[], No
 
 
 async def _serve(node: Node, options: Options, address: str, lines: Lines, reopen_logs: Callable[[], None]) -> None:
+    keeper = os.getppid()
     stop = _listen_to_keeper(lines, reopen_logs)
     log.info("%s %s starts", NODED, RELEASE_VERSION)
     if options.lock_memory:
@@ -65,6 +67,7 @@ async def _serve(node: Node, options: Options, address: str, lines: Lines, reope
         table.load(),
         short_threads=options.max_clients or dispatch.SHORT_THREADS,
         long_threads=options.max_clients or dispatch.LONG_THREADS,
+        end=lambda: _end(keeper, stop),
     )
     context, gate = _tls(node, options) if options.use_ssl else (None, None)
     server = Server(dispatcher, context=context, gate=gate, limits=Limits(body_bytes=options.max_body_mib * MIB))
@@ -109,6 +112,15 @@ def _lock_memory() -> None:
         lock_memory()
     except NodeError as err:
         log.warning("Going on without locked memory: %s", err)
+
+
+def _end(keeper: int, stop: asyncio.Event) -> None:
+    """Let the keeper stop the daemon; when it is gone, stop without it."""
+    log.info("The node leaves its cluster; the daemon stops")
+    if os.getppid() == keeper:
+        os.kill(keeper, signal.SIGTERM)
+    else:
+        stop.set()
 
 
 def _prepare_job_queue(node: Node) -> None:

@@ -77,6 +77,11 @@ def encode(succeeded: bool, payload: object) -> bytes:
     return data + b"\n"
 
 
+def is_success(reply: bytes) -> bool:
+    """Whether an encoded answer says that the call succeeded."""
+    return reply.startswith(b"[true,")
+
+
 def _decode_array(body: bytes) -> list[msgspec.Raw]:
     try:
         return _ANY_ARRAY.decode(body)

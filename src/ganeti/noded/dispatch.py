@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -44,9 +44,14 @@ class Dispatcher:
         *,
         short_threads: int = SHORT_THREADS,
         long_threads: int = LONG_THREADS,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare the decoders; threads are started when needed. Raises: TypeError for an impossible annotation."""
+        """Prepare the decoders; threads are started when needed. Raises: TypeError for an impossible annotation.
+
+        `end` begins the daemon's stop; running calls are still answered.
+        """
         self._node = node
+        self._end = end
         self._rows = {
             name: _Row(call, Signature(call.action, body_is_argument=call.body_is_argument))
             for name, call in table.items()
@@ -69,6 +74,11 @@ class Dispatcher:
             raise UnknownCall(name) from None
         if row.call.lane is Lane.INSTANT:
             return self._perform(row, body)
+        if row.call.ends_daemon:
+            reply = await self._submit(row, body)
+            if codec.is_success(reply):
+                self._end()
+            return reply
         if not row.call.shared:
             return await self._submit(row, body)
         key = (name, body)

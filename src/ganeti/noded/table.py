@@ -60,7 +60,8 @@ class Lane(Enum):
 class Call:
     """One row: `shared` lets identical questions in flight share one answer (read-only calls alone).
 
-    With `body_is_argument` the whole body is the one argument, not an array of arguments.
+    With `body_is_argument` the whole body is the one argument, not an array of arguments. After a call that
+    `ends_daemon` the daemon stops, as soon as all running calls have been answered.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Call:
     lane: Lane = Lane.SHORT
     shared: bool = False
     body_is_argument: bool = False
+    ends_daemon: bool = False
 
 
 def load() -> dict[str, Call]:

@@ -107,5 +107,6 @@ CALLS: tuple[Call, ...] = (
     Call("node_change_master_netmask", master_ip.change_netmask, lane=Lane.LONG),
     Call("node_start_master_daemons", ensure_daemon.start_master, lane=Lane.LONG),
     Call("node_stop_master", ensure_daemon.stop_master, lane=Lane.LONG),
+    Call("node_leave_cluster", membership.leave_cluster, lane=Lane.LONG, ends_daemon=True),
     Call("test_delay", node_info.delay, lane=Lane.LONG),
 )

@@ -252,6 +252,60 @@ def test_the_master_is_not_demoted(node: Node) -> None:
     assert node.paths.cluster_conf_file.exists()
 
 
+def test_leaving_removes_what_is_the_clusters_and_ends_the_daemon_after_the_answer(node: Node, runner: Any) -> None:
+    paths = node.paths
+    paths.root_ssh_dir.mkdir(parents=True)
+    paths.crypto_keys_dir.mkdir(parents=True)
+    for path in (paths.server_pem, paths.ssconf("node_list"), paths.queue_dir / "job-1", paths.crypto_keys_dir / "key"):
+        path.write_text("")
+    kept = [paths.data_dir / ".hidden", paths.data_dir / "rapi" / "users", paths.root_ssh_dir / "id_rsa"]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    (paths.root_ssh_dir / "id_dsa").write_text("")
+    (paths.root_ssh_dir / "id_dsa.pub").write_text("ssh-dss KEY node1\n")
+    paths.authorized_keys_file.write_text("ssh-dss KEY other comment\nssh-rsa KEY admin\n")
+    ended: list[str] = []
+    dispatcher = Dispatcher(node, table.load(), end=lambda: ended.append("end"))
+
+    reply = json.loads(asyncio.run(dispatcher.answer("node_leave_cluster", b"[true]")))
+
+    assert reply[0] is True
+    assert ended == ["end"]
+    assert all(path.exists() for path in kept)
+    files = {path.name for path in (*paths.data_dir.rglob("*"), *paths.crypto_keys_dir.iterdir()) if path.is_file()}
+    assert files == {".hidden", "users", "lock"}
+    assert {path.name for path in paths.root_ssh_dir.iterdir()} == {"id_rsa", "authorized_keys"}
+    assert paths.authorized_keys_file.read_text() == "ssh-rsa KEY admin\n"
+    assert [call.argv[1:] for call in runner.ran] == [
+        ("stop", "ganeti-confd"),
+        ("stop", "ganeti-mond"),
+        ("stop", "ganeti-kvmd"),
+    ]
+
+
+def test_a_refused_leave_ends_nothing(node: Node) -> None:
+    node.paths.server_pem.write_text("")
+    ended: list[str] = []
+    dispatcher = Dispatcher(node, table.load(), end=lambda: ended.append("end"))
+
+    reply = json.loads(asyncio.run(dispatcher.answer("node_leave_cluster", b'["yes"]')))
+
+    assert reply[0] is False
+    assert ended == []
+    assert node.paths.server_pem.exists()
+
+
+def test_leaving_without_a_dsa_key_leaves_the_other_keys_alone(node: Node) -> None:
+    node.paths.root_ssh_dir.mkdir(parents=True)
+    node.paths.authorized_keys_file.write_text("ssh-rsa KEY\n")
+
+    membership.leave_cluster(node, True)
+    membership.leave_cluster(node, False)
+
+    assert node.paths.authorized_keys_file.read_text() == "ssh-rsa KEY\n"
+
+
 # Programs ------------------------------------------------------------------------------------------------------------
 
 

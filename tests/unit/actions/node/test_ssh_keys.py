@@ -131,8 +131,19 @@ def test_a_node_whose_key_is_not_filed_is_refused(master: Node, runner: Any) -> 
 # Removal -------------------------------------------------------------------------------------------------------------
 
 
-def remove(node: Node, *flags: bool, uuid: str = "u2", name: str = "n2.lab", readd: bool = False) -> Any:
-    return ssh_keys.remove(node, uuid, name, ("u1", "u2"), CANDIDATES, *flags, readd)
+def remove(
+    node: Node,
+    from_authorized: bool,
+    from_public: bool,
+    clear_authorized: bool,
+    clear_public: bool,
+    *,
+    uuid: str = "u2",
+    name: str = "n2.lab",
+    readd: bool = False,
+) -> list[ssh_keys.Failure]:
+    flags = (from_authorized, from_public, clear_authorized, clear_public, readd)
+    return ssh_keys.remove(node, uuid, name, ("u1", "u2"), CANDIDATES, *flags)
 
 
 def test_a_leaving_node_is_forgotten_and_forgets(master: Node, told: Told) -> None:
