@@ -19,7 +19,7 @@ from ganeti.model.instance import AttachedDisk, Instance
 from ganeti.model.network import Nic
 
 HERE = Path(__file__).parent
-CASES = sorted((HERE / "cases").glob("*.case"))
+CASES = sorted((HERE / "guests").glob("*.case"))
 NO_KVM = "/dev/kvm cannot be opened: No such file or directory"
 
 

@@ -45,7 +45,7 @@ def test_the_command_line_is_the_recorded_one(path: Path) -> None:
 
 
 def test_every_recorded_command_line_has_its_case() -> None:
-    assert {path.stem for path in (HERE / "cases").glob("*.args")} == {path.stem for path in CASES}
+    assert {path.stem for path in (HERE / "guests").glob("*.args")} == {path.stem for path in CASES}
 
 
 def test_kvm_demanded_but_unusable_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def test_a_socket_somebody_else_uses_is_waited_for(hub: MonitorHub, qemu: MakeQe
     other = MonitorHub(lambda name: tmp_path / name, Timing(idle_s=60))
     try:
         other.execute("g1", "query-status")
-        with pytest.raises(MonitorError, match="no answer"):
+        with pytest.raises(MonitorError, match="query-status"):
             hub.execute("g1", "query-status", timeout_s=0.05)
     finally:
         other.close()
