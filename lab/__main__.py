@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from lab.cluster import Cluster, Settings, default_directory
 from lab.guest import Guest
-from lab.operator_day import record
+from lab.operator_day import NODES, record
 from lab.processes import LabError, run
+from lab.recordings import differences
 
 _SETUP = Path(__file__).resolve().parent.parent / "scripts" / "setup"
 
@@ -90,8 +91,13 @@ def _list(cluster: Cluster, _: argparse.Namespace) -> None:
 
 
 def _record(cluster: Cluster, options: argparse.Namespace) -> None:
-    for line in record(cluster, options.directory):
+    for line in record(cluster, options.directory, _daemons(options.noded, NODES)):
         print(line, flush=True)
+
+
+def _compare(_: Cluster, options: argparse.Namespace) -> None:
+    for line in differences(options.reference, options.directory):
+        print(line[:500])
 
 
 def _down(cluster: Cluster, _: argparse.Namespace) -> None:
@@ -134,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     recording.add_argument(
         "directory", type=Path, help="where the recording goes; files of the same names are replaced"
     )
+    compare = command("compare", _compare, "print replies of a recording that are of no shape the other one knows")
+    compare.add_argument("reference", type=Path)
+    compare.add_argument("directory", type=Path)
     command("down", _down, "end and drop everything")
     return parser
 

@@ -4,7 +4,7 @@ Each step is a command line of the packaged tools. It must not know the calls th
 """
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab import recordings
@@ -116,13 +116,13 @@ gnt-cluster destroy --yes-do-it
 """
 
 
-def record(cluster: Cluster, destination: Path) -> Iterator[str]:
-    """Make the cluster with the packaged daemon, live through the day, write the recording; yields a line a step.
+def record(cluster: Cluster, destination: Path, daemons: Mapping[str, Path]) -> Iterator[str]:
+    """Make the cluster, live through the day, write the recording; yields a line a step.
 
     Steps the master refuses are told and recorded like the others. The cluster is left for a look at it.
     """
     recorder = Recorder(cluster)
-    cluster.make_nodes(NODES, daemons=recorder.launchers(NODES))
+    cluster.make_nodes(NODES, daemons=recorder.launchers(NODES, daemons))
     with recorder.action("gnt-cluster init"):
         cluster.init(Settings())
     for node in cluster.nodes()[1:]:

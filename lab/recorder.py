@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +44,15 @@ class Recorder:
         self._directory = cluster.directory / "record"
         self._spans: list[tuple[str, float, float]] = []
 
-    def launchers(self, count: int, daemon: Path | None = None) -> dict[str, Path]:
-        """Return, by node name, executables that start the proxy and behind it `daemon` (None: the packaged one)."""
+    def launchers(self, count: int, daemons: Path | Mapping[str, Path] | None = None) -> dict[str, Path]:
+        """Return, by node name, executables that start a daemon and the proxy in front of it.
+
+        The daemon is the packaged one where `daemons` names no other, for all nodes or by name.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         names = [f"node{number}" for number in range(1, count + 1)]
-        return {name: self._launcher(name, daemon) for name in names}
+        chosen = dict.fromkeys(names, daemons) if isinstance(daemons, Path) else (daemons or {})
+        return {name: self._launcher(name, chosen.get(name)) for name in names}
 
     @contextmanager
     def action(self, note: str) -> Iterator[None]:

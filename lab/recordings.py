@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -52,6 +52,22 @@ def write(actions: Sequence[Action], directory: Path, *, secrets: Iterable[str] 
             raise LabError(f"a secret of the cluster is in the recording of {', '.join(leaking)}")
     for name, text in files.items():
         (directory / f"{name}.json").write_text(text)
+
+
+def differences(reference: Path, other: Path) -> Iterator[str]:
+    """Name the replies in one recording whose shape no reply to the same call has in another, the reference."""
+    for file in sorted(other.glob("*.json")):
+        if file.name == "sequences.json":
+            continue
+        known = [shape(pair["reply"]) for pair in _read(reference / file.name)]
+        for pair in _read(file):
+            if shape(pair["reply"]) not in known:
+                yield f"{file.stem}, at {pair['note']}: {json.dumps(pair['reply'])}"
+
+
+def _read(file: Path) -> list[dict[str, Json]]:
+    pairs: list[dict[str, Json]] = json.loads(file.read_text()) if file.exists() else []
+    return pairs
 
 
 def as_pair(exchange: Exchange, note: str) -> dict[str, Json]:

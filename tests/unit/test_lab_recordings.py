@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lab.processes import LabError
 from lab.recorder import Action, Exchange
-from lab.recordings import PLACEHOLDER, UPLOADS, Json, as_pair, shape, without_secrets, write
+from lab.recordings import PLACEHOLDER, UPLOADS, Json, as_pair, differences, shape, without_secrets, write
 
 KEY = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 
@@ -137,3 +137,15 @@ def test_the_recording_in_this_repository_holds_no_private_key_even_when_unpacke
     assert len(contents) >= 7
     assert not [text for text in contents if "PRIVATE" in text]
     assert not [file for file in directory.iterdir() if "PRIVATE" in file.read_text()]
+
+
+def test_replies_of_another_shape_are_named_with_what_the_operator_did(tmp_path: Path) -> None:
+    def recorded(name: str, reply: list[Json]) -> Path:
+        action = Action(note=f"gnt-{name}", exchanges=(_exchange("version", [], reply),))
+        write([action], tmp_path / name)
+        return tmp_path / name
+
+    reference = recorded("reference", [True, 3000000])
+
+    assert list(differences(reference, recorded("same", [True, 77]))) == []
+    assert list(differences(reference, recorded("other", [True, "3"]))) == ['version, at gnt-other: [true, "3"]']
