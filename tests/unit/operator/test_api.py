@@ -162,6 +162,8 @@ def test_a_guest_on_a_local_disk_cannot_move(client: TestClient[Litestar]) -> No
         ({"name": "../evil"}, "name"),
         ({"name": "UPPER"}, "name"),
         ({"name": "a\nb"}, "name"),
+        ({"name": "one.example\n"}, "name"),
+        ({"nics": [{"mac": "aa:00:00:00:00:01\n"}]}, "nics"),
         ({"memory_mib": 0}, "memory_mib"),
         ({"vcpus": "two"}, "vcpus"),
         ({"disks": [{"size_mib": -1}]}, "disks"),
