@@ -331,7 +331,7 @@ def UploadFile(
     mtime: float | None,
 ) -> None:
     """Write one of the files that may be uploaded; `uid` and `gid` are names."""
-    return uploads.upload(_node(), file_name, data, mode or 0, uid, gid, atime, mtime)
+    return uploads.upload(_node(), file_name, data, mode or 0, user=uid, group=gid, atime=atime, mtime=mtime)
 
 
 @_public

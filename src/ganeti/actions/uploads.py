@@ -62,6 +62,7 @@ def upload(
     path: str,
     content: Encoded,
     mode: FileMode,
+    *,
     user: str,
     group: str,
     atime: float | None,

@@ -57,7 +57,8 @@ def verify_node(node: Node, what: VerifyRequest, cluster_name: str, all_hvparams
 
 def upload(node: Node, arguments: UploadArguments) -> None:
     """All seven values in one argument."""
-    uploads.upload(node, *arguments)
+    path, content, mode, user, group, atime, mtime = arguments
+    uploads.upload(node, path, content, mode, user=user, group=group, atime=atime, mtime=mtime)
 
 
 def write_ssconf(node: Node, values: dict[str, str | tuple[str, ...]]) -> None:

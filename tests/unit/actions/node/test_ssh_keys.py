@@ -59,8 +59,18 @@ def told(runner: Any) -> Callable[[], list[tuple[str, dict[str, Any]]]]:
 Told = Callable[[], list[tuple[str, dict[str, Any]]]]
 
 
-def add(node: Node, *flags: bool) -> list[ssh_keys.Failure]:
-    return ssh_keys.add(node, "u4", "n4.lab", CANDIDATES, *flags)
+def add(
+    node: Node, to_authorized: bool, to_public: bool, get_public: bool, *, uuid: str = "u4", name: str = "n4.lab"
+) -> list[ssh_keys.Failure]:
+    return ssh_keys.add(
+        node,
+        uuid,
+        name,
+        CANDIDATES,
+        to_authorized_keys=to_authorized,
+        to_public_keys=to_public,
+        get_public_keys=get_public,
+    )
 
 
 def test_a_new_candidate_is_made_known_everywhere(master: Node, told: Told) -> None:
@@ -124,7 +134,7 @@ def test_a_new_node_that_cannot_be_told_is_forgotten_again(master: Node, runner:
 
 def test_a_node_whose_key_is_not_filed_is_refused(master: Node, runner: Any) -> None:
     with pytest.raises(ConfigurationError, match="no public key"):
-        ssh_keys.add(master, "u9", "n9.lab", CANDIDATES, True, True, True)
+        add(master, True, True, True, uuid="u9", name="n9.lab")
     assert runner.ran == []
 
 
@@ -142,8 +152,18 @@ def remove(
     name: str = "n2.lab",
     readd: bool = False,
 ) -> list[ssh_keys.Failure]:
-    flags = (from_authorized, from_public, clear_authorized, clear_public, readd)
-    return ssh_keys.remove(node, uuid, name, ("u1", "u2"), CANDIDATES, *flags)
+    return ssh_keys.remove(
+        node,
+        uuid,
+        name,
+        ("u1", "u2"),
+        CANDIDATES,
+        from_authorized_keys=from_authorized,
+        from_public_keys=from_public,
+        clear_authorized_keys=clear_authorized,
+        clear_public_keys=clear_public,
+        readd=readd,
+    )
 
 
 def test_a_leaving_node_is_forgotten_and_forgets(master: Node, told: Told) -> None:
