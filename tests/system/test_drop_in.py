@@ -132,8 +132,8 @@ def test_a_running_guest_survives_an_exchange_of_the_daemon_both_ways(
 def test_a_cluster_of_our_nodes_comes_up_and_knows_them(ours: tuple[Cluster, Recorder]) -> None:
     cluster, recorder = ours
 
-    with recorder.action("gnt-node list"):
-        words = fields(cluster, "node", "name,role,ctotal,mtotal")
+    with recorder.action("gnt-node list -o name,role,dtotal,mtotal"):
+        words = fields(cluster, "node", "name,role,dtotal,mtotal")
 
     assert words[::4] == [f"{name}.lab" for name in NODES]
     assert words[1::4] == ["M", "C", "C"]
@@ -152,6 +152,22 @@ def test_the_master_finds_no_fault_with_a_cluster_of_ours(ours: tuple[Cluster, R
 
     with recorder.action("gnt-cluster verify --ignore-errors=ENODESETUP"):
         cluster.verify()
+
+
+def test_a_node_leaves_the_cluster_and_joins_it_again(ours: tuple[Cluster, Recorder]) -> None:
+    cluster, recorder = ours
+    node = cluster.node("node3")
+
+    with recorder.action(f"gnt-node remove {node.fqdn}"):
+        cluster.gnt("gnt-node", "remove", node.fqdn)
+    kept = {path.name for path in node.path(DATA_DIR).iterdir() if path.is_file() and path.suffix in {".pem", ".key"}}
+    running = node.sh("/usr/lib/ganeti/daemon-util check ganeti-noded", check=False).status == 0
+    with recorder.action(f"gnt-node add {node.fqdn}"):
+        cluster.add(node)
+
+    assert kept == set()
+    assert not running
+    assert fields(cluster, "node", "name") == [f"{name}.lab" for name in NODES]
 
 
 def test_our_daemons_answered_everything_but_the_known_gaps(ours: tuple[Cluster, Recorder]) -> None:
