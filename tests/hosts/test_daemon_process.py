@@ -159,6 +159,15 @@ def test_its_processes_have_left_the_terminal(daemon: Daemon) -> None:
         assert status_field(pid, "SigBlk") in {"0000000000000000", "0000000000014003"}
 
 
+def test_whoever_started_it_need_not_wait_for_its_end(daemon: Daemon) -> None:
+    reading, writing = os.pipe()
+    argv = [str(PROGRAM), "-p", str(daemon.port), "-b", "127.0.0.1"]
+    with os.fdopen(reading, "rb") as pipe:
+        subprocess.run(argv, env=daemon.environment, pass_fds=[writing], check=True)
+        os.close(writing)
+        assert pipe.read() == b""
+
+
 def test_the_log_has_the_packaged_form_and_is_private(daemon: Daemon) -> None:
     daemon.start()
     line = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: ganeti-noded pid=\d+ (DEBUG|INFO|WARNING) .+")

@@ -5,11 +5,10 @@ The actions are replaced by spies with the same parameters; everything else, fro
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import hypothesis
@@ -31,6 +30,12 @@ from ganeti.noded.table import Call, Lane
 EXAMPLES = 60
 TABLE = table.load()
 WITH_ARGUMENTS = sorted(name for name, call in TABLE.items() if len(inspect.signature(call.action).parameters) > 1)
+WITH_AN_ARRAY = [name for name in WITH_ARGUMENTS if not TABLE[name].body_is_argument]
+WITH_A_DUTY = [
+    name
+    for name in WITH_AN_ARRAY
+    if any(p.default is p.empty for p in [*inspect.signature(TABLE[name].action).parameters.values()][1:])
+]
 WITHOUT_ARGUMENTS = sorted(set(TABLE) - set(WITH_ARGUMENTS))
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -59,7 +64,7 @@ class Spied:
 
     def answer(self, body: bytes) -> tuple[bool, object]:
         """What the call answers to a body."""
-        data = asyncio.run(self._dispatcher.answer(self.name, body))
+        data = without_loop(self._dispatcher.answer(self.name, body))
         assert data.isascii()
         assert data.endswith(b"\n")
         succeeded, payload = json.loads(data)
@@ -80,6 +85,15 @@ class Spied:
             self.runs += 1
 
         return spy
+
+
+def without_loop(coroutine: Coroutine[object, object, bytes]) -> bytes:
+    """The result of a coroutine that waits for nothing: an event loop for each example would take most of the time."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return bytes(end.value)
+    raise AssertionError("an instant call waited for something")
 
 
 @functools.cache
@@ -123,30 +137,19 @@ def test_a_call_without_arguments_takes_any_json(name: str, body: bytes) -> None
     assert call.runs == 1
 
 
-@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+@pytest.mark.parametrize("name", WITH_A_DUTY)
 def test_too_few_arguments_name_the_first_that_is_missing(name: str) -> None:
     call = spied(name)
     call.runs = 0
-    if TABLE[name].body_is_argument:
-        pytest.skip("the body is the argument: it cannot be missing")
-    required = [
-        parameter.name
-        for parameter in [*inspect.signature(TABLE[name].action).parameters.values()][1:]
-        if parameter.default is parameter.empty
-    ]
-    if not required:
-        pytest.skip("every argument may be left out")
     succeeded, text = call.answer(b"[]")
     assert (succeeded, call.runs) == (False, 0)
-    assert f"invalid argument {required[0]!r}: missing" in str(text)
+    assert f"invalid argument {call.parameters[0]!r}: missing" in str(text)
 
 
-@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+@pytest.mark.parametrize("name", WITH_AN_ARRAY)
 def test_too_many_arguments_are_called_surplus(name: str) -> None:
     call = spied(name)
     call.runs = 0
-    if TABLE[name].body_is_argument:
-        pytest.skip("the body is the argument: there cannot be too many")
     succeeded, text = call.answer(json.dumps([None] * (len(call.parameters) + 1)).encode())
     assert (succeeded, call.runs) == (False, 0)
     assert "surplus" in str(text)

@@ -48,6 +48,7 @@ def _check(paths: Paths, options: Options) -> None:
 
 def _run_detached(paths: Paths, options: Options) -> int:
     """Become a daemon; returns when its port is open or it is clear that it will not be."""
+    daemonize.forget_inherited()
     pipe = Pipe()
 
     def daemon() -> int:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,8 +52,7 @@ class Pipe:
 
 def start(child: Callable[[], int]) -> int:
     """Fork; the new process runs `child` and ends with its result. Returns the process ID."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     pid = os.fork()
     if pid == 0:
         _run_and_exit(child)
@@ -69,6 +69,15 @@ def detach(daemon: Callable[[], int]) -> None:
 
     pid = start(middle)
     os.waitpid(pid, 0)
+
+
+def forget_inherited() -> None:
+    """Close descriptors the caller left open, or whoever waits for their end (ssh) would wait for the daemon's.
+
+    Children of this process can be waited for again, whatever the caller set.
+    """
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def settle(log_file: Path | None) -> None:
@@ -151,6 +160,12 @@ def _run_and_exit(child: Callable[[], int]) -> NoReturn:
         sys.excepthook(type(err), err, err.__traceback__)
         raise
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(status)
+
+
+def _flush() -> None:
+    """Write out what is buffered; a process may have been started without standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

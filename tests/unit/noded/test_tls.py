@@ -289,6 +289,13 @@ def test_a_refused_client_does_not_hold_up_the_end(clients: Clients, cluster: Id
         clients.server.drained()
 
 
+def test_a_handshake_that_does_not_come_is_not_awaited(node: Node, cluster: Identity) -> None:
+    cluster.write(node.paths.server_pem)
+    with running(node, TABLE, tls=True, limits=Limits(handshake_s=0.2)) as server, server.connect() as connection:
+        connection.sendall(b"\x16\x03\x01")
+        assert is_ended(connection)
+
+
 def test_a_large_answer_reaches_a_client_that_reads_late(node: Node, cluster: Identity, tmp_path: Path) -> None:
     def large(node: Node) -> str:
         del node
