@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
-from ganeti.errors import InvalidParameter, NotSupported, ProgramNotFound, StorageError
+from ganeti.errors import CommandError, InvalidParameter, NotSupported, ProgramNotFound, StorageError
 from ganeti.host import net, procfs
 from ganeti.model.base import Model, Parameters, Scalar
 from ganeti.model.cluster import HypervisorFacts, StorageUnit
@@ -73,12 +73,10 @@ def _unit(node: Node, kind: str, name: str, parameters: tuple[Scalar, ...]) -> S
     match kind, parameters:
         case "file", ():
             return _file_system(name)
-        case "lvm-vg", (False,):
-            return _volume_group(node, name)
-        case "lvm-pv", (False,):
-            return StorageUnit(type=kind, name=name, storage_free=0, storage_size=0)
-        case "lvm-vg" | "lvm-pv", (True,):
-            raise NotSupported(kind, "telling free space for exclusive storage")
+        case "lvm-vg", (bool(exclusive),):
+            return _volume_group(node, name, exclusive=exclusive)
+        case "lvm-pv", (bool(exclusive),):
+            return _spindles(node, name, exclusive=exclusive)
         case "file" | "lvm-vg" | "lvm-pv", _:
             raise InvalidParameter("units", f"wrong parameters {list(parameters)} for storage type {kind}")
     if kind in UNMEASURED:
@@ -99,15 +97,25 @@ def _file_system(directory: str) -> StorageUnit:
     )
 
 
-def _volume_group(node: Node, name: str) -> StorageUnit:
+def _volume_group(node: Node, name: str, *, exclusive: bool) -> StorageUnit:
+    group = _group(node, name)
+    if group is None:
+        return StorageUnit(type="lvm-vg", name=name, storage_free=None, storage_size=None)
+    if exclusive:
+        raise NotSupported("lvm-vg", "telling free space for exclusive storage")
+    return StorageUnit(type="lvm-vg", name=name, storage_free=group.free_mib, storage_size=group.size_mib)
+
+
+def _spindles(node: Node, name: str, *, exclusive: bool) -> StorageUnit:
+    """Physical volumes are counted for exclusive storage alone."""
+    if exclusive and _group(node, name) is not None:
+        raise NotSupported("lvm-pv", "counting spindles for exclusive storage")
+    return StorageUnit(type="lvm-pv", name=name, storage_free=0, storage_size=0)
+
+
+def _group(node: Node, name: str) -> lvm.VolumeGroup | None:
     try:
-        group = lvm.volume_group(node.runner, name)
-    except ProgramNotFound as err:
+        return lvm.volume_group(node.runner, name)
+    except (CommandError, ProgramNotFound) as err:
         log.warning("Volume group %s cannot be measured: %s", name, err)
-        group = None
-    return StorageUnit(
-        type="lvm-vg",
-        name=name,
-        storage_free=None if group is None else group.free_mib,
-        storage_size=None if group is None else group.size_mib,
-    )
+        return None

@@ -13,7 +13,7 @@ from typing import Final
 
 from ganeti.actions import os_definitions, os_environment
 from ganeti.actions.node import Node
-from ganeti.errors import InvalidParameter, OsDefinitionError, OsScriptError
+from ganeti.errors import CommandError, InvalidParameter, OsDefinitionError, OsScriptError
 from ganeti.host import files, printable
 from ganeti.host.paths import component
 from ganeti.host.runner import Result
@@ -116,8 +116,8 @@ def _run(
 ) -> Result:
     try:
         return node.runner.run(argv, env=env, reset_env=True, cwd=definition.path, output=log_file)
-    except OSError as err:  # no executable format, or a file system without programs
-        raise OsScriptError(f"cannot start OS script {argv[0]}: {err}") from err
+    except CommandError as err:  # no executable format, no interpreter, a file system without programs
+        raise OsScriptError(f"OS script {argv[0]} cannot be run: {err.reason}") from err
 
 
 def _log_file(node: Node, kind: str, os_name: str, instance: str) -> Path:

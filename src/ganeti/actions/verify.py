@@ -73,7 +73,8 @@ class _Questions:
             "lvlist": lambda: storage.logical_volumes(node),
             "instancelist": self._guests,
             "vglist": lambda: storage.volume_groups(node),
-            "pvlist": lambda: storage.physical_volumes(node, what.pvlist or (), what.exclusive_pvs is not UNSET),
+            "pvlist": lambda: storage.physical_volumes(node, what.pvlist or ()),
+            "exclusive-pvs": lambda: storage.shared_volumes(storage.physical_volumes(node, what.pvlist or ())),
             "version": lambda: (PROTOCOL_VERSION, RELEASE_VERSION),
             "hvinfo": self._facts,
             "drbd-version": storage.drbd_problem,
@@ -92,8 +93,9 @@ class _Questions:
     def _is_asked(self, key: str) -> bool:
         if getattr(self.what, key.replace("-", "_")) is UNSET:
             return False
-        if key == "ssh-clutter":
-            return self.what.ssh_setup is not UNSET
+        needed = _ONLY_WITH.get(key)
+        if needed is not None and getattr(self.what, needed) is UNSET:
+            return False
         return key not in _OF_GUESTS or self.node.hostname not in self.what.nonvmnodes
 
     def _hypervisors(self) -> dict[str, str | None]:
@@ -137,8 +139,11 @@ class _Questions:
         return self.hvparams[kind]
 
 
+_ONLY_WITH: Final = {"ssh-clutter": "ssh_setup", "exclusive-pvs": "pvlist"}
+"""Questions that are answered together with another one alone."""
+
 _OF_GUESTS: Final = frozenset(
     {"hypervisor", "hvparms", "instancelist", "hvinfo", "oslist", "bridges"}
-    | {"lvlist", "vglist", "pvlist", "drbd-version", "drbd-list", "drbd-helper"}
+    | {"lvlist", "vglist", "pvlist", "exclusive-pvs", "drbd-version", "drbd-list", "drbd-helper"}
 )
 """Questions that make no sense on a node without guests."""

@@ -38,10 +38,8 @@ def volume_groups(node: Node) -> dict[str, int]:
         return {}
 
 
-def physical_volumes(node: Node, groups: Sequence[str], with_volumes: bool) -> list[dict[str, object]]:
-    """The physical volumes of some groups (all for none), sizes in MiB. Raises: CommandError, NotSupported."""
-    if with_volumes:
-        raise NotSupported("lvm", "telling which physical volumes are shared")
+def physical_volumes(node: Node, groups: Sequence[str]) -> list[dict[str, object]]:
+    """The physical volumes of some groups (all for none), sizes in MiB. Raises: CommandError."""
     try:
         volumes = lvm.physical_volumes(node.runner)
     except ProgramNotFound as err:
@@ -59,6 +57,13 @@ def physical_volumes(node: Node, groups: Sequence[str], with_volumes: bool) -> l
         for volume in volumes
         if not groups or volume.group in groups
     ]
+
+
+def shared_volumes(physical: Sequence[object]) -> list[object]:
+    """Physical volumes that several logical ones share. Raises: NotSupported when there are any to look at."""
+    if physical:
+        raise NotSupported("lvm", "telling which physical volumes are shared")
+    return []
 
 
 def drbd_problem(status: Path = DRBD) -> str:

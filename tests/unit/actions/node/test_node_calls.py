@@ -71,12 +71,14 @@ Ask = Callable[[str, str], Any]
 # Facts ---------------------------------------------------------------------------------------------------------------
 
 
+VOLUME_GROUPS = (
+    '{"report":[{"vg":[{"vg_name":"xenvg","vg_free":"1023.60","vg_size":"2044.40","vg_attr":"wz--n-"},'
+    '{"vg_name":"locked","vg_free":"1","vg_size":"2","vg_attr":"rz--n-"}]}]}'
+)
+
+
 def test_node_info_answers_three_elements_in_the_order_of_the_question(ask: Ask, tmp_path: Path, runner: Any) -> None:
-    volume_groups = (
-        '{"report":[{"vg":[{"vg_name":"xenvg","vg_free":"1023.60","vg_size":"2044.40","vg_attr":"wz--n-"},'
-        '{"vg_name":"locked","vg_free":"1","vg_size":"2","vg_attr":"rz--n-"}]}]}'
-    )
-    runner.answer = lambda call: Result(argv=call.argv, stdout=volume_groups)
+    runner.answer = lambda call: Result(argv=call.argv, stdout=VOLUME_GROUPS)
     units = [["file", str(tmp_path), []], ["lvm-vg", "xenvg", [False]], ["lvm-vg", "locked", [False]]]
     units += [["lvm-vg", "none", [False]], ["lvm-pv", "xenvg", [False]]]
 
@@ -108,13 +110,16 @@ def test_node_info_keeps_apart_what_was_not_asked_and_what_is_empty(ask: Ask) ->
         (("lvm-vg", "xenvg", ()), InvalidParameter),
         (("lvm-vg", "xenvg", ("no",)), InvalidParameter),
         (("lvm-vg", "xenvg", (True,)), NotSupported),
+        (("lvm-pv", "xenvg", (True,)), NotSupported),
         (("rados", "pool", ()), NotSupported),
         (("tape", "x", ()), InvalidParameter),
         (("file", "/nowhere/at/all", ()), StorageError),
         (("file", "/\x00", ()), StorageError),
     ],
 )
-def test_units_that_cannot_be_measured_are_told(node: Node, unit: Any, error: type[NodeError]) -> None:
+def test_units_that_cannot_be_measured_are_told(node: Node, runner: Any, unit: Any, error: type[NodeError]) -> None:
+    runner.answer = lambda call: Result(argv=call.argv, stdout=VOLUME_GROUPS)
+
     with pytest.raises(error):
         node_info.get(node, [unit], None)
 
@@ -124,10 +129,10 @@ def test_lvm_that_is_not_installed_gives_no_figures(node: Node, runner: Any) -> 
         raise ProgramNotFound(call.argv[0])
 
     runner.answer = answer
-    info = node_info.get(node, [("lvm-vg", "xenvg", (False,))], None)
+    info = node_info.get(node, [("lvm-vg", "xenvg", (False,)), ("lvm-vg", "xenvg", (True,))], None)
 
     assert info.units is not None
-    assert (info.units[0].storage_free, info.units[0].storage_size) == (None, None)
+    assert [(unit.storage_free, unit.storage_size) for unit in info.units] == [(None, None)] * 2
 
 
 def test_an_unknown_hypervisor_fails_the_question(ask: Ask) -> None:

@@ -211,8 +211,8 @@ def test_a_script_without_a_program_format_is_a_failure_with_its_name(
 ) -> None:
     make_os()
 
-    def refuse(_: object) -> Result | None:
-        raise OSError(8, "Exec format error")
+    def refuse(call: Any) -> Result | None:
+        raise CommandError(call.argv, "it cannot be started: Exec format error")
 
     runner.answer = refuse
     with pytest.raises(OsScriptError, match=r"create.*Exec format error"):

@@ -405,6 +405,13 @@ def test_broken_lvm_is_a_text_where_one_may_be(verify: Verify, runner: Any) -> N
     assert "not the report" in verify({"lvlist": None})["lvlist"]
 
 
+def test_shared_physical_volumes_are_none_where_there_are_none(verify: Verify, runner: Any) -> None:
+    runner.answer = lambda call: Result(argv=call.argv, stdout='{"report": [{"pv": []}]}')
+
+    assert verify({"exclusive-pvs": True}) == {}
+    assert verify({"exclusive-pvs": True, "pvlist": ["xenvg"]}) == {"pvlist": [], "exclusive-pvs": []}
+
+
 def test_drbd_that_is_not_there_is_a_text(verify: Verify, tmp_path: Path) -> None:
     assert "missing" in verify_storage.drbd_problem(tmp_path / "drbd")
     answer = verify({"drbd-list": None, "drbd-version": None, "drbd-helper": "/bin/true"})
