@@ -149,6 +149,18 @@ def test_rename_changes_the_host_name_without_a_mount(kind: str, request: pytest
     assert_clean(path)
 
 
+def test_rename_holds_after_the_guest_was_stopped_by_force(kernel: Path, disk: Path, tmp_path: Path) -> None:
+    create(disk)
+    with running_guest(disk, tmp_path, kernel=kernel / "vmlinuz", initrd=kernel / "initrd") as guest:
+        guest.wait_for("GUEST-TICK", 60)
+        typed = guest.type_line("echo lost >/etc/hostname; sync; echo wr''itten")
+        guest.wait_for("(?m)^written$", 10, start=typed)
+    done = run_os_script(DEFINITION, "rename", environment(disk, INSTANCE_NAME="guest2.example.com"))
+    assert done.returncode == 0, done.stderr.decode()
+    with running_guest(disk, tmp_path, kernel=kernel / "vmlinuz", initrd=kernel / "initrd") as guest:
+        guest.wait_for(r"(?m)^GUEST-READY guest2\.example\.com$", 60)
+
+
 def test_rename_of_a_disk_without_a_system_fails(disk: Path) -> None:
     done = run_os_script(DEFINITION, "rename", environment(disk))
     assert done.returncode != 0

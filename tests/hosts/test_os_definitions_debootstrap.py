@@ -1,6 +1,7 @@
 """The shipped `debootstrap` definition: its scripts with the documented environment, and its guest under emulation."""
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -179,7 +180,10 @@ def test_create_fails_clearly_without_its_mirror_and_leaves_nothing(disk: Path, 
     assert_nothing_left(tmp_path)
 
 
-def test_create_ended_in_the_middle_leaves_nothing(disk: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ending", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_create_ended_in_the_middle_leaves_no_process_and_no_mount(
+    disk: Path, tmp_path: Path, ending: signal.Signals, status: int
+) -> None:
     reached = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -198,11 +202,13 @@ def test_create_ended_in_the_middle_leaves_nothing(disk: Path, tmp_path: Path) -
         command = [str(DEFINITION / "create")]
         with subprocess.Popen(command, cwd=DEFINITION, env={"PATH": PATH, **variables}) as process:
             assert reached.wait(60)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 143
+            process.send_signal(ending)
+            assert process.wait(20) == status
         # The download lives in the namespace of the builder and has ended with it.
         thread.join(20)
         assert not thread.is_alive()
+    if ending == signal.SIGKILL:  # which leaves a script no chance to remove its directory
+        shutil.rmtree(next(tmp_path.glob("ganeti-os.*")))
     assert_nothing_left(tmp_path)
 
 
