@@ -183,6 +183,11 @@ class Paths:
         return self.data_dir / "config.data"
 
     @property
+    def metad_socket(self) -> Path:
+        """Where the metadata daemon listens."""
+        return self.run_dir / "socket" / "ganeti-metad"
+
+    @property
     def watcher_pause_file(self) -> Path:
         """Until when the watcher shall leave the cluster alone."""
         return self.data_dir / "watcher.pause"

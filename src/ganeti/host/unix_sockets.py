@@ -40,6 +40,21 @@ def listen(path: Path, *, mode: int = 0o600, backlog: int = 128) -> socket.socke
     return listener
 
 
+def connect(path: Path, *, timeout_s: float) -> socket.socket:
+    """A connection to the process that listens on `path`, whose operations take at most `timeout_s` each.
+
+    Raises: OSError.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

@@ -6,7 +6,7 @@ import logging
 
 import msgspec
 
-from ganeti.actions import bridges, consoles, instance_queries, instances, migration, powercycle, reasons
+from ganeti.actions import bridges, consoles, instance_queries, instances, metadata, migration, powercycle, reasons
 from ganeti.actions.instances import RebootType
 from ganeti.actions.node import Node
 from ganeti.actions.reasons import ReasonTrail
@@ -112,5 +112,6 @@ CALLS = (
     Call("instance_get_migration_status", migration.migration_status),
     Call("instance_finalize_migration_src", migration.finalize_source, lane=Lane.LONG),
     Call("instance_finalize_migration_dst", migration.finalize_target, lane=Lane.LONG),
+    Call("instance_metadata_modify", metadata.update, lane=Lane.LONG),
     Call("node_powercycle", powercycle.powercycle),
 )
