@@ -183,6 +183,16 @@ class Paths:
         return self.data_dir / "config.data"
 
     @property
+    def restricted_commands_dir(self) -> Path:
+        """Programs the master may run by name."""
+        return self.conf_dir / "restricted-commands"
+
+    @property
+    def restricted_commands_lock(self) -> Path:
+        """Lock of those who start one."""
+        return self.lock_dir / "ganeti-restricted-commands.lock"
+
+    @property
     def metad_socket(self) -> Path:
         """Where the metadata daemon listens."""
         return self.run_dir / "socket" / "ganeti-metad"
