@@ -50,10 +50,13 @@ class Load:
 
     @property
     def request(self) -> bytes:
-        """The bytes of one request."""
-        connection = "keep-alive" if self.kept else "close"
+        """The bytes of one request. On a new connection it has the headers of the master's client and no others:
+
+        with `Connection: close` the packaged daemon takes 40 ms longer.
+        """
+        kept = "Connection: keep-alive\r\n" if self.kept else ""
         return (
-            f"POST /{self.name} HTTP/1.1\r\nHost: node\r\nConnection: {connection}\r\nUser-Agent: bench\r\n"
+            f"POST /{self.name} HTTP/1.1\r\nHost: 127.0.0.1:1811\r\nUser-Agent: Ganeti 3.0.2\r\nAccept: */*\r\n{kept}"
             f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\n\r\n"
         ).encode() + self.body
 
