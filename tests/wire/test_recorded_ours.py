@@ -25,9 +25,10 @@ NEEDED = frozenset(
     | {"jobqueue_update", "node_info", "hypervisor_validate_params", "os_validate", "bridges_exist", "os_diagnose"}
     | {"file_storage_dir_create", "blockdev_create", "blockdev_getmirrorstatus", "instance_os_add", "instance_start"}
     | {"all_instances_info", "instance_info", "blockdev_find", "instance_shutdown", "blockdev_shutdown"}
-    | {"blockdev_assemble", "blockdev_remove", "file_storage_dir_remove"}
+    | {"blockdev_assemble", "blockdev_remove", "file_storage_dir_remove", "instance_metadata_modify"}
+    | {"node_leave_cluster", "node_ssh_key_remove"}
 )
-"""What the master asks from its making to the end of a guest on a file disk."""
+"""What the master asks from its making to the end of a guest on a file disk, and while a node leaves and joins."""
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
