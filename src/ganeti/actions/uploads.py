@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from ganeti.actions.node import Node
-from ganeti.errors import InvalidParameter, LockTimeout, UnsafePath
+from ganeti.errors import InvalidParameter, UnsafePath
 from ganeti.host import files, locks
 from ganeti.host.paths import Paths
 
@@ -25,6 +25,8 @@ ZLIB_BASE64: Final = 1
 LARGEST: Final = 256 * 1024 * 1024
 """Bytes an upload may unpack to; a large cluster's configuration is some ten MiB."""
 DEFAULT_MODE: Final = 0o600
+LOCK_TIMEOUT_S: Final = 5.0
+"""Writing takes moments; two uploads of one file may meet."""
 
 Encoded = tuple[int, str]
 """How content travels: (0, the text itself) or (1, base64 of a zlib stream)."""
@@ -68,7 +70,7 @@ def upload(
     atime: float | None,
     mtime: float | None,
 ) -> None:
-    """Write a file of the list, which another process must not be writing just now.
+    """Write a file of the list; one that another process is writing is waited for, for some seconds.
 
     `path` is in the form in which paths travel; `user` and `group` are names of the cluster's own users and groups;
     times are seconds since the epoch, both or neither. Raises: UnsafePath, InvalidParameter, ConfigurationError,
@@ -83,24 +85,21 @@ def upload(
     times = None if atime is None or mtime is None else (atime, mtime)
     accounts = node.system.accounts()
     uid, gid = accounts.uid(user), accounts.gid(group)
-    with _unused(target):
+    with _unused(node, target):
         files.write_atomic(target, data, mode=mode & 0o7777 or DEFAULT_MODE, uid=uid, gid=gid, times=times)
     log.info("File %s written by upload", target)
 
 
 @contextmanager
-def _unused(target: Path) -> Iterator[None]:
+def _unused(node: Node, target: Path) -> Iterator[None]:
     """Keep a file that is there from being written by others; the master locks its configuration while it writes it.
 
-    Raises: LockTimeout at once when it is locked.
+    Raises: LockTimeout.
     """
     if target.is_symlink() or not target.exists():
         yield
         return
-    lock = locks.try_exclusive(target)
-    if lock is None:
-        raise LockTimeout(f"{target} is locked by another process")
-    with lock:
+    with locks.exclusive(target, node.clock, timeout_s=LOCK_TIMEOUT_S):
         yield
 
 
