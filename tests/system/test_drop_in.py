@@ -59,7 +59,7 @@ def left_on(node: Host) -> set[str]:
     """Files on a node that only a guest brings, logs left out."""
     folders: Sequence[Path] = (
         FILE_DIR,
-        *(Path("/run/ganeti", name) for name in ("instance-disks", "bdev-cache", "ganeti-fake-hypervisor", "crypto")),
+        *(Path("/run/ganeti", name) for name in ("instance-disks", "bdev-cache", "fake-hypervisor", "crypto")),
     )
     below = [path for folder in folders for path in node.path(folder).rglob("*")]
     return {str(path) for path in below if not path.is_dir()}
