@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 
@@ -100,3 +101,15 @@ def test_a_name_that_is_no_file_name_is_refused(fake: Fake, name: str) -> None:
         fake.instance_info(name)
     with pytest.raises(UnsafePath):
         fake.stop(Instance(name=name))
+
+
+@pytest.mark.parametrize("age_s", [0.0, 100.0])
+def test_a_record_changed_in_place_is_read_again(fake: Fake, system: System, age_s: float) -> None:
+    path = system.paths.run_dir / "fake-hypervisor" / "guest1"
+    path.write_text("0\n128\n1\n")
+    changed = path.stat().st_mtime
+    system.clock.sleep(changed + age_s - system.clock.time())
+    before = [info.memory for info in fake.all_instances_info()]
+    path.write_text("0\n256\n1\n")
+    os.utime(path, (changed, changed + (1 if age_s else 0)))
+    assert (before, [info.memory for info in fake.all_instances_info()]) == ([128], [256])
