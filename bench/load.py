@@ -70,15 +70,6 @@ class Result:
     connections: int
     answer_bytes: int
 
-    @property
-    def per_second(self) -> float:
-        """Requests answered a second."""
-        return len(self.latencies_s) / self.seconds
-
-    def percentile_ms(self, share: float) -> float:
-        """Time within which that share of the requests was answered."""
-        return 1000 * self.latencies_s[min(len(self.latencies_s) - 1, int(share * len(self.latencies_s)))]
-
 
 class WrongAnswer(Exception):
     """The daemon answered something else than a success."""
