@@ -133,7 +133,8 @@ def test_kvm_demanded_where_it_does_not_work_is_refused_and_reported(node: KvmNo
     with pytest.raises(HypervisorError, match="kvm_flag is enabled"):
         node.driver.start(instance, (), startup_paused=False)
     assert problem in str(node.driver.verify(instance.hvparams))
-    assert node.driver.verify(guest().hvparams) is None
+    assert problem in str(node.driver.verify(guest().hvparams))
+    assert node.driver.verify(guest(kvm_flag="disabled").hvparams) is None
 
 
 # Stopping ------------------------------------------------------------------------------------------------------------

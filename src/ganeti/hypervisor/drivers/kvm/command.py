@@ -44,7 +44,7 @@ class Execution:
     taps: tuple[TapHandle, ...] = ()
     incoming: str | None = None
     paused: bool = True
-    run_as: str | None = None
+    pooled_user: str | None = None
 
 
 def command(
@@ -119,8 +119,11 @@ def execution_part(
     result += disk_options(runtime.disks, given, facts)
     if execution.paused and execution.incoming is None:
         result.append("-S")
-    if execution.run_as is not None:
-        result += _run_as(execution.run_as, facts)
+    user = execution.pooled_user
+    if text(hvparams, "security_model") == "user":
+        user = text(hvparams, "security_domain")
+    if user is not None:
+        result += _run_as(user, facts)
     return result
 
 

@@ -84,6 +84,15 @@ def display_options(
     return ["-display", "none"] if facts.has_option("-display") else ["-nographic"]
 
 
+def takes_password(hvparams: Parameters, protocol: str, port: int | None) -> bool:
+    """Whether the guest's display was made to ask for a password of that protocol."""
+    if protocol == "spice":
+        return bool(text(hvparams, "spice_bind") and text(hvparams, "spice_password_file"))
+    bind = text(hvparams, "vnc_bind_address")
+    is_on_network = bool(bind) and not bind.startswith("/") and port is not None and port > VNC_BASE_PORT
+    return is_on_network and bool(text(hvparams, "vnc_password_file"))
+
+
 def _resolve_vnc(
     bind: str, interface_exists: Callable[[str], bool], addresses_of: Callable[[str], Sequence[str]]
 ) -> Binding:

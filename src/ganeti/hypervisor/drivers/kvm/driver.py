@@ -73,8 +73,6 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
 
     def start(self, instance: Instance, disks: Sequence[AttachedDisk], *, startup_paused: bool) -> None:
         """Run QEMU for a guest. Raises: HypervisorError."""
-        if processes.find(self.layout.guest(instance.name)) is not None:
-            raise HypervisorError(f"instance {instance.name} is already running")
         if "," in instance.name:
             raise HypervisorError(f"instance {instance.name}: QEMU guests cannot have a comma in their name")
         self.validate_parameters(instance.hvparams)
@@ -153,7 +151,7 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
         return console.serial_command(self.layout.guest(name), self.system.paths)
 
     def verify(self, hvparams: Parameters | None = None) -> str | None:
-        """What is missing on this node; that KVM cannot be used is a fault only where guests demand it."""
+        """What is missing on this node; that KVM cannot be used is a fault unless it is not wanted."""
         problems: list[str] = []
         program = self._program(hvparams)
         if not program.is_file():
@@ -161,8 +159,8 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
         if console.find_socat() is None:
             problems.append("the program socat does not exist, consoles need it")
         kvm_problem = self.prober.kvm_problem()
-        if kvm_problem is not None and hvparams is not None and text(hvparams, "kvm_flag") == "enabled":
-            problems.append(f"kvm_flag is enabled, but KVM cannot be used: {kvm_problem}")
+        if kvm_problem is not None and hvparams is not None and text(hvparams, "kvm_flag") != "disabled":
+            problems.append(f"KVM cannot be used, though kvm_flag is not disabled: {kvm_problem}")
         return "; ".join(problems) or None
 
     def validate_parameters(self, hvparams: Parameters) -> None:
@@ -201,7 +199,7 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
         """Write the runtime file, then run QEMU; a failure leaves neither."""
         guest = self.layout.guest(instance.name)
         facts = self.prober.facts(Path(text(instance.hvparams, "kvm_path")))
-        with ExitStack() as undo:
+        with self.launcher.starting(instance.name), ExitStack() as undo:
             undo.callback(self._remove_files, guest)
             self._write_runtime(guest, runtime.dump())
             self.launcher.launch(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ganeti.errors import HypervisorError
 from ganeti.host import files, net
 from ganeti.host.net import Tap
 from ganeti.host.system import System
-from ganeti.hypervisor.drivers.kvm import command, console, nics, processes
+from ganeti.hypervisor.drivers.kvm import command, console, display, nics, processes
 from ganeti.hypervisor.drivers.kvm.cpu_mask import ALL_CPUS, parse_cpu_masks
 from ganeti.hypervisor.drivers.kvm.facts import QemuFacts
 from ganeti.hypervisor.drivers.kvm.hub import MonitorHub
@@ -63,20 +64,23 @@ class Launcher:
         self._layout = layout
         self._hub = hub
         self._uids = UidPool(system)
+        self._lock = threading.Lock()
+        self._starting: set[str] = set()
 
     def launch(self, launch: Launch) -> None:
-        """Run QEMU and make the guest what it shall be; on failure nothing of it is left. Raises: NodeError."""
+        """Run QEMU and make the guest what it shall be; on failure nothing of it is left.
+
+        To be called within `starting`. Raises: NodeError, OSError.
+        """
         instance = launch.instance
         guest = self._layout.guest(instance.name)
-        if processes.find(guest) is not None:
-            raise HypervisorError(f"instance {instance.name} is already running")
         processes.wait_until_gone(guest)
         guest.check_socket_paths()
         files.remove(guest.shutdown_marker)
         self._ensure_shutdown_detection(instance.hvparams)
-        passwords = self._passwords(instance.hvparams)
+        passwords = self._passwords(instance)
         with ExitStack() as undo:
-            undo.callback(guest.remove)
+            undo.callback(self.discard, guest)
             with ExitStack() as close_here:
                 taps = self._open_taps(launch, close_here)
                 if flag(instance.hvparams, "use_chroot"):
@@ -105,11 +109,29 @@ class Launcher:
                 f"{script} {result.reason}: {result.output.strip()}"
             )
 
-    def release_uid(self, guest: GuestFiles) -> None:
-        """Give the user id of a guest that ended back to the pool."""
+    def discard(self, guest: GuestFiles) -> None:
+        """Remove what a stopped guest left, and give its user id back to the pool. Raises: HypervisorError."""
         number = processes.read_pid(guest.uid)
+        guest.remove()
         if number is not None:
             self._uids.release(number)
+
+    @contextmanager
+    def starting(self, name: str) -> Iterator[None]:
+        """Keep others from starting the same guest: who fails must not undo the other's. Raises: HypervisorError."""
+        with self._lock:
+            if name in self._starting:
+                raise HypervisorError(f"instance {name} is being started already")
+            self._starting.add(name)
+        try:
+            if processes.find(self._layout.guest(name)) is not None:
+                raise HypervisorError(f"instance {name} is already running")
+            yield
+        except OSError as err:
+            raise HypervisorError(f"cannot start instance {name}: {err}") from err
+        finally:
+            with self._lock:
+                self._starting.discard(name)
 
     # Before QEMU runs ------------------------------------------------------------------------------------------------
 
@@ -126,10 +148,15 @@ class Launcher:
             raise HypervisorError(f"user_shutdown is set, but ganeti-kvmd does not start: {result.output.strip()}")
 
     @staticmethod
-    def _passwords(hvparams: Parameters) -> dict[str, str]:
+    def _passwords(instance: Instance) -> dict[str, str]:
         """Passwords by protocol. Read first, so that a bad file stops nothing that runs."""
+        hvparams, port = instance.hvparams, instance.network_port
         named = {"vnc": "vnc_password_file", "spice": "spice_password_file"}
-        return {protocol: single_line(text(hvparams, name)) for protocol, name in named.items() if text(hvparams, name)}
+        return {
+            protocol: single_line(text(hvparams, name))
+            for protocol, name in named.items()
+            if display.takes_password(hvparams, protocol, port)
+        }
 
     def _open_taps(self, launch: Launch, close: ExitStack) -> list[Tap]:
         if not launch.runtime.nics:
@@ -153,13 +180,10 @@ class Launcher:
 
     def _run(self, launch: Launch, guest: GuestFiles, taps: Sequence[Tap], uid: PooledUid | None) -> None:
         hvparams = launch.instance.hvparams
-        run_as = uid.user if uid is not None else None
-        if text(hvparams, "security_model") == "user":
-            run_as = text(hvparams, "security_domain")
         execution = command.Execution(
             taps=tuple(nics.TapHandle(fds=tap.fds, vhost_fds=tap.vhost_fds) for tap in taps),
             incoming=launch.incoming,
-            run_as=run_as,
+            pooled_user=uid.user if uid is not None else None,
         )
         part = command.execution_part(launch.runtime, hvparams, launch.facts, guest, execution)
         argv = [str(word) for word in (*launch.runtime.command, *part)]

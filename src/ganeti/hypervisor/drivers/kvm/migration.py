@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from abc import ABC
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,7 @@ _UNDER_WAY: Final = frozenset({"setup", "active", "pre-switchover", "device", "w
 """QEMU's words for a migration that is not over; masters know `active` only."""
 _POSTCOPY: Final = "postcopy-ram"
 _POSTCOPY_AFTER_ROUNDS: Final = 2
+_POSTCOPY_LIMIT_SINCE: Final = (3, 0, 0)
 
 
 class _Ram(msgspec.Struct, rename="kebab"):
@@ -85,13 +87,12 @@ class Migration(Migratable, ABC):
             memory_mib=instance.maximum_memory_mib,
             incoming=f"tcp:{net.format_address(target, port)}",
         )
-        self.launcher.launch(launch)
-        try:
+        with self.launcher.starting(instance.name), ExitStack() as undo:
+            self.launcher.launch(launch)
+            undo.callback(self._remove_files, guest)
+            undo.callback(self._end, guest)
             self._set_capabilities(instance, on=True)
-        except NodeError:
-            self._end(guest)
-            self._remove_files(guest)
-            raise
+            undo.pop_all()
         log.info("Waiting for instance %s on %s port %d", instance.name, target, port)
 
     def migrate(self, instance: Instance, target: str, *, live: bool) -> None:
@@ -102,11 +103,9 @@ class Migration(Migratable, ABC):
         if not live:
             self.hub.execute(name, "stop")
         bandwidth = number(instance.hvparams, "migration_bandwidth") * MIB
-        limits = {
-            "max-bandwidth": bandwidth,
-            "downtime-limit": number(instance.hvparams, "migration_downtime"),
-            "max-postcopy-bandwidth": bandwidth,
-        }
+        limits = {"max-bandwidth": bandwidth, "downtime-limit": number(instance.hvparams, "migration_downtime")}
+        if self.prober.facts(Path(text(instance.hvparams, "kvm_path"))).version >= _POSTCOPY_LIMIT_SINCE:
+            limits["max-postcopy-bandwidth"] = bandwidth
         self.hub.execute(name, "migrate-set-parameters", limits)
         self._set_capabilities(instance, on=True)
         address = net.format_address(target, number(instance.hvparams, "migration_port"))
@@ -170,8 +169,7 @@ class Migration(Migratable, ABC):
 
     def _remove_files(self, guest: GuestFiles) -> None:
         self.hub.forget(guest.name)
-        self.launcher.release_uid(guest)
-        guest.remove()
+        self.launcher.discard(guest)
         files.remove(guest.shutdown_marker)
 
     @staticmethod

@@ -87,10 +87,7 @@ class Monitors:
         if awaited:
             _, late = await asyncio.wait(awaited, timeout=wait_s)
             for task in late:
-                asked[task].answers = False
-                log.warning(
-                    "Instance %s does not answer on its monitor; its last known figures are used", asked[task].name
-                )
+                asked[task].gave_no_answer(f"none within {wait_s:g} s")
 
     def known(self, name: str) -> GuestStatus | None:
         """The last figures of a guest. For every thread: one look-up in a dictionary, one read of an attribute."""
@@ -198,18 +195,25 @@ class Session:
                 memory = await self._memory(client)
                 state = msgspec.convert(await client.execute("query-status"), type=_Status).status
         except TimeoutError:
-            self.answers = False
+            self.gave_no_answer(f"none within {self._monitors.timing.timeout_s:g} s")
             await self._disconnect()
             return
         except (*_CONNECTION_ERRORS, msgspec.ValidationError) as err:
-            log.debug("Instance %s did not tell its figures: %s", self.name, err)
-            self.answers = False
+            self.gave_no_answer(str(err))
             return
         if pid is not None and pid == self._pid:
             self.status = GuestStatus(
                 pid=pid, vcpus=len(processors), memory_mib=memory, run_state=state, at=time.monotonic()
             )
+            if not self.answers:
+                log.info("Instance %s answers on its monitor again", self.name)
             self.answers = True
+
+    def gave_no_answer(self, reason: str) -> None:
+        """Note that the guest is not to be waited for; told once until it answers again."""
+        if self.answers:
+            log.warning("Instance %s does not answer, its last known figures are used: %s", self.name, reason)
+        self.answers = False
 
     @staticmethod
     async def _memory(client: QMPClient) -> int | None:
@@ -244,7 +248,7 @@ class Session:
         except ExecuteError as err:
             raise MonitorError(self.name, command, str(err), error_class=err.error_class) from err
         except TimeoutError as err:
-            self.answers = False
+            self.gave_no_answer(f"none within {timeout_s:g} s")
             # the late answer must not meet the next question
             await self._disconnect()
             raise MonitorError(self.name, command, f"no answer within {timeout_s:g} s") from err
