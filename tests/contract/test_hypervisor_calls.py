@@ -32,6 +32,7 @@ GOOD: dict[str, list[object]] = {
     "instance_get_migration_status": [INSTANCE],
     "instance_finalize_migration_src": [INSTANCE, True, True],
     "instance_finalize_migration_dst": [INSTANCE, "", True],
+    "instance_metadata_modify": [{"name": "guest1", "osparams_private": {"password": "x"}, "osparams_secret": {}}],
     "node_powercycle": ["fake", {"migration_mode": "live"}],
 }
 OPTIONAL = {"node_powercycle": 1}
@@ -59,6 +60,7 @@ BAD: list[tuple[str, int, object, str]] = [
     ("instance_migrate", 3, "yes", "live"),
     ("instance_finalize_migration_src", 1, None, "success"),
     ("instance_finalize_migration_dst", 2, 1, "success"),
+    ("instance_metadata_modify", 0, [], "metadata"),
     ("node_powercycle", 0, None, "hypervisor"),
 ]
 

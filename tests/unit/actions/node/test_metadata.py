@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,21 @@ import pytest
 from ganeti.actions import metadata
 from ganeti.actions.node import Node
 from ganeti.errors import NodeError, TimedOut
+from ganeti.host.clock import FakeClock
+from ganeti.host.paths import Paths
 from ganeti.host.runner import Result
+from ganeti.host.system import System
 
 OKAY = b'{"success":true,"result":null}\x03'
 REFUSED = b'{"success":false,"result":["GenericError",["Could not find instance name"]]}\x03'
 BROKEN = b'{"success":false,"result":"Failed to parse request"}\x03'
+
+
+@pytest.fixture
+def node(runner: Any, clock: FakeClock) -> Iterator[Node]:
+    """A node below a root so short that a socket's address, of 107 bytes, holds its path."""
+    with tempfile.TemporaryDirectory(prefix="metad-", dir="/tmp") as root:
+        yield Node.compose(System(paths=Paths(root=Path(root)), runner=runner, clock=clock, hostname="node1"))
 
 
 class Daemon:
@@ -26,7 +38,7 @@ class Daemon:
     def __init__(self, node: Node, answer: bytes) -> None:
         self.messages: list[bytes] = []
         self._answer = answer
-        node.paths.metad_socket.parent.mkdir(exist_ok=True)
+        node.paths.metad_socket.parent.mkdir(parents=True, exist_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(node.paths.metad_socket))
         self._listener.listen()
