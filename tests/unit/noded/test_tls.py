@@ -16,7 +16,9 @@ from tests.unit.noded.certificates import CLUSTER_NAME, Identity
 from tests.unit.noded.harness import Running, client, is_ended, read_reply, request, running
 
 from ganeti.actions.node import Node
+from ganeti.host.clock import FakeClock
 from ganeti.noded.http import Limits
+from ganeti.noded.server import Complaints
 from ganeti.noded.table import Call
 
 CALLED: list[str] = []
@@ -314,3 +316,13 @@ def test_a_large_answer_reaches_a_client_that_reads_late(node: Node, cluster: Id
         while data := connection.recv(1_000_000):
             size += len(data)
         assert size > 20_000_000
+
+
+def test_refusals_that_were_not_logged_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    complaints = Complaints(clock.monotonic, most=2, window_s=60)
+    for number in range(5):
+        complaints.log("refused %d", number)
+    clock.sleep(61)
+    complaints.log("refused %d", 5)
+    assert caplog.messages == ["refused 0", "refused 1", "3 more refusals were not logged", "refused 5"]
