@@ -40,7 +40,7 @@ def node() -> Iterator[KvmNode]:
         yield one
 
 
-def made_real(node: KvmNode, case: Case, directory: Path) -> Case:
+def made_real(case: Case, directory: Path) -> Case:
     """The case with files and ports of this machine instead of the imagined ones."""
     hvparams = dict(case.instance.hvparams)
     for name in FILES:
@@ -73,7 +73,7 @@ def made_real(node: KvmNode, case: Case, directory: Path) -> Case:
 def test_the_emulator_takes_the_command_line(node: KvmNode, path: Path, tmp_path: Path) -> None:
     if path.stem in CANNOT_HERE:
         pytest.skip(CANNOT_HERE[path.stem])
-    case = made_real(node, read(path, node.paths), tmp_path)
+    case = made_real(read(path, node.paths), tmp_path)
     name = case.instance.name
     node.driver.start(case.instance, case.disks, startup_paused=True)
     try:
