@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trustme
 from tests.golden.kvm.cases import CASES, Case, read
 from tests.hosts.kvm_node import KERNEL, MIB, KvmNode, free_port, kvm_nodes
 
@@ -23,9 +24,6 @@ CANNOT_HERE = {
     "cdrom-url": "needs the network",
     "nic-vhost": "needs /dev/vhost-net",
     "nic-queues": "needs /dev/vhost-net",
-    "spice-tls": "needs the cluster's SPICE certificate",
-    "vnc-x509": "needs VNC certificates",
-    "vnc-x509-verify": "needs VNC certificates",
 }
 FILES = ("cdrom_image_path", "cdrom2_image_path", "floppy_image_path", "vnc_password_file", "spice_password_file")
 OF_THIS_VERSION = [path for path in CASES if "qemu = " not in path.read_text()]
@@ -37,7 +35,15 @@ def node() -> Iterator[KvmNode]:
         script = one.paths.conf_dir / "kvm-vif-bridge"
         script.write_text("#!/bin/sh\nexit 0\n")
         script.chmod(0o755)
+        make_certificates(one.paths.data_dir / "spice-ca.pem", one.paths.data_dir / "spice.pem")
         yield one
+
+
+def make_certificates(authority_file: Path, certificate_file: Path) -> None:
+    """An authority and a certificate of it with its key, as SPICE reads them."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(authority_file))
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(certificate_file))
 
 
 def made_real(case: Case, directory: Path) -> Case:
@@ -52,6 +58,7 @@ def made_real(case: Case, directory: Path) -> Case:
         "initrd_path": ("/", str(KERNEL)),
         "mem_path": ("/", str(directory)),
         "vnc_bind_address": ("/", str(directory)),
+        "vnc_x509_path": ("/", str(directory)),
     }
     for name, (beginning, value) in replaced.items():
         if text(hvparams, name).startswith(beginning):
@@ -59,6 +66,9 @@ def made_real(case: Case, directory: Path) -> Case:
     port = case.instance.network_port
     if port is not None and port > 5900:
         port = max(free_port(), 6000)
+    if text(hvparams, "vnc_x509_path"):
+        make_certificates(directory / "ca-cert.pem", directory / "server-cert.pem")
+        shutil.copy(directory / "server-cert.pem", directory / "server-key.pem")
     instance = msgspec.structs.replace(case.instance, hvparams=hvparams, network_port=port)
     for disk in case.disks:
         link = Path(str(disk.link))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,23 @@ def test_kvm_demanded_where_it_does_not_work_is_refused_and_reported(node: KvmNo
     assert problem in str(node.driver.verify(instance.hvparams))
     assert problem in str(node.driver.verify(guest().hvparams))
     assert node.driver.verify(guest(kvm_flag="disabled").hvparams) is None
+
+
+def test_the_console_command_wakes_a_paused_guest_and_shows_its_serial_line(node: KvmNode) -> None:
+    instance = guest()
+    node.driver.start(instance, (), startup_paused=True)
+    command = node.driver.console_argv(instance.name)
+    # a pipe is no terminal, so without the terminal's settings
+    command[command.index("STDIO,raw,echo=0,escape=0x1d")] = "STDIO"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as console:
+        assert console.stdout is not None
+        seen = b""
+        while b"LAB-GUEST-UP" not in seen:
+            line = console.stdout.readline()
+            assert line, seen
+            seen += line
+        console.kill()
+    assert b"[Instance g1.test is paused, it goes on in 3 seconds]" in seen
 
 
 # Stopping ------------------------------------------------------------------------------------------------------------
@@ -298,6 +316,21 @@ def test_a_frozen_guest_delays_nobody_and_keeps_its_last_figures(
         assert [record.getMessage() for record in caplog.records if "g0.test does not answer" in record.getMessage()]
     finally:
         os.kill(first["g0.test"].hypervisor_id, signal.SIGCONT)
+
+
+def test_a_frozen_guest_does_not_hear_its_power_button_which_is_no_error(
+    node: KvmNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    instance = guest()
+    node.driver.start(instance, (), startup_paused=True)
+    (info,) = node.driver.all_instances_info()
+    os.kill(info.hypervisor_id, signal.SIGSTOP)
+    try:
+        node.driver.stop(instance, timeout_s=0.3)  # an error here would keep the caller from using force
+        assert [record.getMessage() for record in caplog.records if "does not hear" in record.getMessage()]
+        assert node.driver.list_instances() == [instance.name]
+    finally:
+        os.kill(info.hypervisor_id, signal.SIGCONT)
 
 
 def test_a_guest_that_thaws_tells_fresh_figures_again(node: KvmNode) -> None:

@@ -26,6 +26,7 @@ from ganeti.hypervisor.drivers.kvm.hub import MonitorHub
 from ganeti.hypervisor.drivers.kvm.launch import Launch, Launcher
 from ganeti.hypervisor.drivers.kvm.layout import Layout
 from ganeti.hypervisor.drivers.kvm.migration import Migration
+from ganeti.hypervisor.drivers.kvm.monitor_types import MonitorError
 from ganeti.hypervisor.drivers.kvm.parameters import (
     PARAMETERS,
     check_together,
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PROGRAM = Path(str(PARAMETERS["kvm_path"].default))
 FIGURES_WAIT_S = 1.0
 """How long a status question waits for guests that have not told their figures; then the last known are given."""
+POWER_BUTTON_S = 5.0
 SOFT_STOP_WAIT_S = 4.0
 """How long a soft stop stays to see the guest end, so that a quick guest's stop is quick."""
 
@@ -101,7 +103,7 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
         if process is not None and (force or not flag(instance.hvparams, "acpi")):
             self._end(guest)
         elif process is not None:
-            self.hub.execute(instance.name, "system_powerdown")
+            self._press_power_button(instance.name, timeout_s)
             _wait_for_end(process.pid, min(timeout_s or 0.0, SOFT_STOP_WAIT_S))
         files.remove(guest.shutdown_marker)
 
@@ -194,6 +196,15 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
         linux.powercycle(self.system.runner)
 
     # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _press_power_button(self, name: str, timeout_s: float | None) -> None:
+        """Press it; a guest that hangs does not hear it, which is no error: its caller will use force then."""
+        try:
+            self.hub.execute(name, "system_powerdown", timeout_s=min(timeout_s or POWER_BUTTON_S, POWER_BUTTON_S))
+        except MonitorError as err:
+            if err.error_class is not None:
+                raise
+            log.warning("Instance %s does not hear its power button: %s", name, err.reason)
 
     def _run_saved(self, instance: Instance, runtime: Runtime, *, paused: bool) -> None:
         """Write the runtime file, then run QEMU; a failure leaves neither."""
