@@ -177,6 +177,7 @@ def test_values_are_read_with_their_defaults() -> None:
     assert number({}, "migration_port") == number({"migration_port": None}, "migration_port") == 8102
     assert number({"migration_downtime": 0}, "migration_downtime") == 0
     assert flag({}, "acpi")
+    assert flag({"acpi": None}, "acpi")
     assert not flag({"acpi": False}, "acpi")
 
 

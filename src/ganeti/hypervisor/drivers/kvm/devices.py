@@ -5,6 +5,7 @@ Source: Ganeti 3.0.2. The options made of them are text like `virtio-blk-pci,id=
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,6 +21,7 @@ from ganeti.model.network import Nic
 HvInfo = dict[str, str | int]
 
 PCI_BUS: Final = "pci.0"
+PCI_EXPRESS_BUS: Final = "pcie.0"
 SCSI_BUS: Final = "scsi.0"
 SCSI_SLOTS: Final = 16
 
@@ -33,8 +35,11 @@ class Slots:
 
     def __init__(self, hvparams: Parameters) -> None:
         """All free but those left to QEMU's own devices."""
-        self._taken = {PCI_BUS: set(range(number(hvparams, "kvm_pci_reservations"))), SCSI_BUS: set[int]()}
-        self._size = {PCI_BUS: PCI_SLOTS, SCSI_BUS: SCSI_SLOTS}
+        # the root bus of a q35 machine has a name of its own
+        is_express = re.match(r"(pc-)?q35\b", text(hvparams, "machine_version")) is not None
+        self.pci_bus = PCI_EXPRESS_BUS if is_express else PCI_BUS
+        self._taken = {self.pci_bus: set(range(number(hvparams, "kvm_pci_reservations"))), SCSI_BUS: set[int]()}
+        self._size = {self.pci_bus: PCI_SLOTS, SCSI_BUS: SCSI_SLOTS}
 
     def take(self, bus: str) -> int:
         """The lowest free place. Raises: HypervisorError when there is none."""
@@ -62,7 +67,7 @@ def place(kind: str, device: Disk | Nic, type_name: str, slots: Slots) -> HvInfo
     info: HvInfo = {"driver": driver_of(kind, type_name), "id": device_id(kind, device.uuid)}
     if kind == "disk" and type_name in SCSI_DISK_TYPES:
         return info | {"bus": SCSI_BUS, "channel": 0, "scsi-id": slots.take(SCSI_BUS), "lun": 0}
-    return info | {"bus": PCI_BUS, "addr": hex(slots.take(PCI_BUS))}
+    return info | {"bus": slots.pci_bus, "addr": hex(slots.take(slots.pci_bus))}
 
 
 def place_all(

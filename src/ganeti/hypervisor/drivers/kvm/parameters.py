@@ -207,9 +207,9 @@ def number(hvparams: Parameters, name: str) -> int:
 
 
 def flag(hvparams: Parameters, name: str) -> bool:
-    """A parameter as a boolean; the default when it is absent."""
-    value = hvparams.get(name, PARAMETERS[name].default)
-    return bool(value)
+    """A parameter as a boolean; the default when it is absent or has no value."""
+    value = hvparams.get(name)
+    return bool(PARAMETERS[name].default if is_unspecified(value) else value)
 
 
 def ip_version(value: str) -> int | None:
