@@ -23,6 +23,9 @@ TARGET = Target(port=PORT, client_pem=DATA_DIR / "client.pem", server_pem=DATA_D
 
 Parameters = dict[str, object]
 
+Question = tuple[str, bytes]
+"""A call's name and its body."""
+
 
 def shell(script: str) -> str:
     """Run a shell script that has to succeed; returns what it printed."""
@@ -97,8 +100,8 @@ def make_fake_guests(count: int) -> None:
         (RUN_DIR / "fake-hypervisor" / f"fake{number:04}.example.com").write_text("0\n128\n1\n")
 
 
-def questions() -> dict[str, tuple[str, bytes]]:
-    """What is asked: a label with the call and its body."""
+def questions() -> dict[str, Question]:
+    """What is asked, by label."""
     kvm = _dict(kvm_instance()["hvparams"])
     fake: Parameters = {"migration_mode": "live"}
 
