@@ -81,7 +81,7 @@ def test_a_person_types_on_the_console_and_leaves_it_with_the_escape_key(
     alpha, _ = nodes
     running_guest.close()
     keyboard, terminal = pty.openpty()
-    command = [ROOT / ".venv/bin/ganeti-node", "console", GUEST]
+    command = [str(ROOT / ".venv/bin/ganeti-node"), "console", GUEST]
     with subprocess.Popen(
         command, stdin=terminal, stdout=terminal, stderr=terminal, env={**os.environ, **alpha.env}
     ) as person:
