@@ -89,6 +89,7 @@ def guest(name: str = "g1.test", memory_mib: int = 96, **hvparams: Scalar) -> In
     """A small guest that boots the lab's kernel unless `hvparams` say otherwise."""
     base = defaults(PARAMETERS) | {
         "kvm_path": "/usr/bin/qemu-system-x86_64",
+        "kvm_flag": "disabled",
         "kernel_path": str(KERNEL),
         "initrd_path": str(INITRD),
         "migration_bandwidth": 1000,

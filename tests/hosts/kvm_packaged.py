@@ -18,7 +18,7 @@ from bench.daemons import Daemon
 from tests.golden.kvm.cases import Case, read
 from tests.golden.kvm.test_command_lines import command_line
 from tests.hosts.kvm_node import INITRD, KERNEL
-from tests.hosts.test_kvm_accepted import CANNOT_HERE, OF_THIS_VERSION, made_real
+from tests.hosts.test_kvm_accepted import CANNOT_HERE, OF_THIS_VERSION, made_real, make_certificates
 
 from ganeti.host import procfs
 from ganeti.host.paths import Paths
@@ -71,6 +71,7 @@ def commands(directory: Path) -> dict[str, dict[str, list[str]]]:
     script = PATHS.conf_dir / "kvm-vif-bridge"
     script.write_text("#!/bin/sh\nexit 0\n")
     script.chmod(0o755)
+    make_certificates(PATHS.data_dir / "spice-ca.pem", PATHS.data_dir / "spice.pem")
     found: dict[str, dict[str, list[str]]] = {}
     PACKAGED.start()
     for path in OF_THIS_VERSION:

@@ -134,8 +134,15 @@ def test_kvm_demanded_where_it_does_not_work_is_refused_and_reported(node: KvmNo
     with pytest.raises(HypervisorError, match="kvm_flag is enabled"):
         node.driver.start(instance, (), startup_paused=False)
     assert problem in str(node.driver.verify(instance.hvparams))
-    assert problem in str(node.driver.verify(guest().hvparams))
+    assert problem in str(node.driver.verify(guest(kvm_flag="").hvparams))
     assert node.driver.verify(guest(kvm_flag="disabled").hvparams) is None
+
+
+def test_without_a_word_on_kvm_a_guest_runs_either_way(node: KvmNode) -> None:
+    instance = guest(kvm_flag="")
+    node.driver.start(instance, (), startup_paused=True)
+    has_kvm = node.driver.prober.kvm_problem() is None
+    assert (",accel=tcg" in node.driver.migration_info(instance)) is not has_kvm
 
 
 def test_the_console_command_wakes_a_paused_guest_and_shows_its_serial_line(node: KvmNode) -> None:
