@@ -12,15 +12,57 @@ from pathlib import Path
 
 import pytest
 from lab import recordings
-from lab.cluster import DATA_DIR, FILE_DIR, Cluster, Settings
+from lab.cluster import DATA_DIR, FILE_DIR, SHARED_DIR, Cluster, Settings
 from lab.hosts import Host
 from lab.recorder import Recorder
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
 
 RECORDING = Path(__file__).parents[1] / "wire" / "recorded" / "ours"
-ADD = "gnt-instance add --no-ip-check --no-name-check --hypervisor=fake -B memory=128M -t file -s 64M -o labos+default"
+ANY = "gnt-instance add --no-ip-check --no-name-check -B memory=128M"
+ADD = f"{ANY} --hypervisor=fake -t file -s 64M -o labos+default"
 NODES = ("node1", "node2", "node3")
+
+HOUSEKEEPING = """
+gnt-cluster redist-conf
+gnt-cluster watcher pause 10m
+gnt-cluster watcher info
+gnt-cluster watcher continue
+gnt-cluster queue drain
+gnt-cluster queue undrain
+gnt-cluster deactivate-master-ip --yes
+gnt-cluster activate-master-ip
+gnt-node restricted-command lab-hello node2.lab
+gnt-node modify --master-candidate=no --auto-promote node3.lab
+gnt-node modify --master-candidate=yes node3.lab
+gnt-os diagnose
+gnt-os info labos
+gnt-backup list
+gnt-debug delay 0.1
+gnt-job archive LAST
+gnt-cluster renew-crypto --force --new-node-certificates
+"""
+
+CHANGES = f"""
+{ADD} --iallocator=hail inst3.lab
+gnt-instance reboot --type=hard inst3.lab
+gnt-instance stop inst3.lab
+gnt-instance grow-disk inst3.lab 0 16M
+gnt-instance reinstall -f inst3.lab
+gnt-instance rename -f --no-ip-check --no-name-check inst3.lab inst4.lab
+gnt-instance activate-disks inst4.lab
+gnt-instance deactivate-disks inst4.lab
+gnt-instance remove -f inst4.lab
+"""
+
+KVM = f"""
+{ANY} --hypervisor=kvm -t sharedfile -s 32M -o busybox+default -n node2.lab inst7.lab
+gnt-instance migrate -f -n node3.lab inst7.lab
+gnt-instance list -o name,console
+gnt-instance reboot --type=hard inst7.lab
+gnt-instance failover -f -n node1.lab --shutdown-timeout=0 inst7.lab
+gnt-instance remove -f --shutdown-timeout=0 inst7.lab
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +101,11 @@ def left_on(node: Host) -> set[str]:
     """Files on a node that only a guest brings, logs left out."""
     folders: Sequence[Path] = (
         FILE_DIR,
-        *(Path("/run/ganeti", name) for name in ("instance-disks", "bdev-cache", "fake-hypervisor", "crypto")),
+        SHARED_DIR,
+        *(
+            Path("/run/ganeti", name)
+            for name in ("instance-disks", "bdev-cache", "fake-hypervisor", "kvm-hypervisor", "crypto")
+        ),
     )
     below = [path for folder in folders for path in node.path(folder).rglob("*")]
     return {str(path) for path in below if not path.is_dir()}
@@ -136,6 +182,22 @@ def test_a_guest_lives_on_every_kind_of_node_of_ours(ours: tuple[Cluster, Record
     cluster, recorder = ours
 
     live(cluster, cluster.node(name), f"inst{name[-1]}.lab", recorder)
+
+
+@pytest.mark.parametrize("day", [HOUSEKEEPING, CHANGES, KVM], ids=["housekeeping", "changes", "kvm"])
+def test_the_master_has_its_way_with_our_nodes(ours: tuple[Cluster, Recorder], day: str) -> None:
+    cluster, recorder = ours
+
+    for step in filter(None, day.splitlines()):
+        last_job = fields(cluster, "job", "id")[-1]
+        with recorder.action(step):
+            cluster.gnt(*step.replace("LAST", last_job).split())
+
+    assert fields(cluster, "instance", "name") == []
+    # A renamed guest's old link and the note about a migrated one's disk stay with the packaged daemon, too: no call of
+    # the master's is about them.
+    left = {path for node in cluster.nodes() for path in left_on(node)}
+    assert {path for path in left if "/instance-disks/" not in path and "/bdev-cache/" not in path} == set()
 
 
 def test_the_master_finds_no_fault_with_a_cluster_of_ours(ours: tuple[Cluster, Recorder]) -> None:

@@ -82,7 +82,10 @@ def test_a_recorded_request_is_still_understood(name: str, pair: Pair) -> None:
 
 @pytest.mark.parametrize(("name", "pair"), OURS, ids=[name for name, _ in OURS])
 def test_our_answers_have_the_shape_of_the_packaged_daemons(name: str, pair: Pair) -> None:
-    assert shape_of_reply(pair) in packaged_shapes(name)
+    known = packaged_shapes(name)
+
+    # an empty list is of the shape of any list
+    assert shape_of_reply(pair) in known or (pair.reply[1] == [] and all(isinstance(each, list) for each in known))
 
 
 def test_our_replies_have_the_headers_of_the_packaged_daemon() -> None:
