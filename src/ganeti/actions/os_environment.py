@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ganeti.actions import os_definitions
 from ganeti.actions.node import Node
 from ganeti.constants import SCRIPT_PATH
-from ganeti.model.disk import Disk, DiskType
+from ganeti.model.disk import Disk, DiskMode, DiskType
 from ganeti.model.instance import Instance
 from ganeti.model.network import Nic
 from ganeti.model.os import OperatingSystem, split_variant
@@ -71,8 +71,8 @@ def _disk(node: Node, instance: Instance, disk: Disk, prefix: str) -> Environmen
     device = _open_device(node, disk)
     values: dict[str, str | None] = {
         "PATH": None if device.dev_path is None else str(device.dev_path),
-        "ACCESS": str(disk.mode),
-        "UUID": str(disk.uuid),
+        "ACCESS": str(disk.mode or DiskMode.READ_WRITE),
+        "UUID": disk.uuid,
         "SIZE": str(disk.size),
         "NAME": disk.name,
         "URI": _uri(device, disk, instance.hypervisor),
@@ -91,11 +91,11 @@ def _open_device(node: Node, disk: Disk) -> BlockDevice:
 def _nic(instance: Instance, nic: Nic, prefix: str) -> Environment:
     values: dict[str, str | None] = {
         "MAC": nic.mac,
-        "UUID": str(nic.uuid),
+        "UUID": nic.uuid,
         "NAME": nic.name,
         "IP": nic.ip or None,
         "MODE": nic.mode,
-        "BRIDGE": nic.link if nic.mode == "bridged" else None,
+        "BRIDGE": (nic.link or None) if nic.mode == "bridged" else None,
         "LINK": nic.link or None,
         "FRONTEND_TYPE": _parameter(instance, "nic_type"),
     }

@@ -130,6 +130,29 @@ def test_scripts_get_exactly_the_documented_environment(
     }
 
 
+def test_what_a_disk_or_interface_has_not_is_not_in_the_environment(
+    node: Node, make_os: Make, instance: Instance, runner: Any
+) -> None:
+    make_os()
+    (disk,), nic = instance.attached_disks, instance.nics[0]
+    bare_disk = msgspec.structs.replace(disk, uuid=None, name=None, mode=None)
+    bare = msgspec.structs.replace(
+        instance, disks_info=(bare_disk,), nics=(msgspec.structs.replace(nic, uuid=None, nicparams=None),), hvparams={}
+    )
+
+    os_scripts.create(node, bare, reinstall=False, debug=0)
+
+    [call] = runner.ran
+    assert {name: value for name, value in call.env.items() if name.startswith(("DISK_0", "NIC_0"))} == {
+        "DISK_0_PATH": call.env["DISK_0_PATH"],
+        "DISK_0_ACCESS": "rw",
+        "DISK_0_SIZE": "64",
+        "DISK_0_BACKEND_TYPE": "file:loop",
+        "NIC_0_MAC": "aa:00:00:00:00:01",
+        "NIC_0_MODE": "bridged",
+    }
+
+
 def test_a_reinstallation_and_a_rename_are_told_to_the_script(
     node: Node, make_os: Make, instance: Instance, runner: Any
 ) -> None:
