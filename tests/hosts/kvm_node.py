@@ -36,12 +36,13 @@ class KvmNode:
     """One node below a root of its own, short enough for the paths of sockets."""
 
     def __init__(self, root: Path) -> None:
-        self.paths = Paths(root=root)
+        self.paths = Paths(root=root, package_dir=root / "usr/lib/ganeti")
         for directory in (
             self.paths.data_dir,
             self.paths.disk_links_dir,
             self.paths.log_dir,
             self.paths.conf_dir,
+            self.paths.package_dir,
         ):
             directory.mkdir(parents=True)
         self.system = System(paths=self.paths, hostname=root.name)

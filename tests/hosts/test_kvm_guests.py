@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from tests.hosts.kvm_node import MIB, Console, KvmNode, booted, eventually, gues
 from ganeti.errors import HypervisorError
 from ganeti.hypervisor.drivers.kvm import Kvm, processes
 from ganeti.model.instance import RunState
+from ganeti.model.network import Nic
 
 
 @pytest.fixture
@@ -115,6 +117,58 @@ def test_a_directory_can_be_bound_for_vnc(node: KvmNode) -> None:
     directory.mkdir()
     node.driver.start(guest(vnc_bind_address=str(directory)), (), startup_paused=True)
     assert (directory / "g1.test.vnc").is_socket()
+
+
+def test_a_guest_of_the_pool_runs_as_a_user_of_its_own_and_gives_it_back(node: KvmNode) -> None:
+    user = pwd.getpwnam("games")
+    node.paths.ssconf("uid_pool").write_text(f"{user.pw_uid}\n")
+    instance = guest(security_model="pool")
+    node.driver.start(instance, (), startup_paused=True)
+    process = processes.find(node.driver.layout.guest(instance.name))
+    assert process is not None
+    assert Path(f"/proc/{process.pid}").stat().st_uid == user.pw_uid
+    with pytest.raises(HypervisorError, match="no user id"):
+        node.driver.start(guest("g2.test", security_model="pool"), (), startup_paused=True)
+
+    node.driver.stop(instance, force=True)
+    node.driver.cleanup(instance.name)
+    assert list((node.paths.run_dir / "uid-pool").iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_guests_that_may_switch_themselves_off_need_the_daemon_that_sees_it(node: KvmNode, status: int) -> None:
+    asked = node.paths.root / "asked"
+    node.paths.daemon_util.write_text(f'#!/bin/sh\necho "$@" > {asked}\nexit {status}\n')
+    node.paths.daemon_util.chmod(0o755)
+    instance = guest(user_shutdown=True)
+    if status:
+        with pytest.raises(HypervisorError, match="ganeti-kvmd does not start"):
+            node.driver.start(instance, (), startup_paused=True)
+        assert left(node) == []
+    else:
+        node.driver.start(instance, (), startup_paused=True)
+        assert node.driver.list_instances() == [instance.name]
+    assert asked.read_text() == "start ganeti-kvmd\n"
+
+
+def test_interfaces_to_the_node_itself_get_taps_of_their_own_name(node: KvmNode) -> None:
+    script = node.paths.conf_dir / "kvm-vif-bridge"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    nics = tuple(
+        Nic(
+            mac=f"aa:00:00:00:00:0{index}",
+            uuid=f"0000000{index}-aaaa-bbbb-cccc-dddddddddddd",
+            name=f"ganeti:communication:{index}",
+            nicparams={"mode": "routed", "link": "100"},
+        )
+        for index in range(2)
+    )
+    instance = msgspec.structs.replace(guest(), nics=nics)
+    node.driver.start(instance, (), startup_paused=True)
+    files = node.driver.layout.guest(instance.name)
+    numbers = [int(files.nic(index).read_text().removeprefix("gnt.com.")) for index in range(2)]
+    assert numbers[1] == numbers[0] + 1
 
 
 def test_a_root_too_deep_for_sockets_is_told_with_the_path(tmp_path: Path) -> None:

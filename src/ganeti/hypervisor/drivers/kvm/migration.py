@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 STATUS_TRIES: Final = 5
 STATUS_PAUSE_S: Final = 2.0
 CANCEL_TIMEOUT_S: Final = 30.0
+ARRIVAL_TIMEOUT_S: Final = 30.0
 
 _UNDER_WAY: Final = frozenset({"setup", "active", "pre-switchover", "device", "wait-unplug", "cancelling"})
 """QEMU's words for a migration that is not over; masters know `active` only."""
@@ -246,7 +247,19 @@ class Migration(Migratable, ABC):
 
     def _wake(self, name: str) -> None:
         """Let a guest run that was paused to be sent: QEMU leaves it as it was on the other side."""
-        state = msgspec.convert(self.hub.execute(name, "query-status"), type=_RunState).status
+
+        def arrived() -> str:
+            state = msgspec.convert(self.hub.execute(name, "query-status"), type=_RunState).status
+            if state == "inmigrate":
+                raise TryAgain  # the source has sent all, but it is not all taken in yet
+            return state
+
+        try:
+            state = retry(
+                self.system.clock, arrived, delay_s=0.05, timeout_s=ARRIVAL_TIMEOUT_S, factor=1.5, longest_s=1
+            )
+        except TimedOut as err:
+            raise HypervisorError(f"instance {name} was sent, but does not begin to run here") from err
         if state == "paused":
             log.info("Instance %s was sent paused, it goes on running", name)
             self.hub.execute(name, "cont")
