@@ -293,6 +293,14 @@ def test_a_reboot_starts_the_guest_again_with_the_same_hardware(node: KvmNode) -
     assert node.driver.migration_info(instance) == record
 
 
+def test_a_guest_that_is_awake_may_stop_by_itself_before_it_is_rebooted(node: KvmNode) -> None:
+    instance = guest()
+    with booted(node, instance) as console:
+        node.driver.reboot(instance)
+        console.wait_for("LAB-POWERBUTTON")
+    assert run_state(node, instance.name) == "running"
+
+
 def test_a_smaller_balloon_is_seen_by_the_guest_and_by_the_node(node: KvmNode) -> None:
     instance = msgspec.structs.replace(guest(memory_mib=160), beparams={"maxmem": 160, "minmem": 96, "vcpus": 1})
     with booted(node, instance) as console:

@@ -115,11 +115,18 @@ class Kvm(Migration, Hypervisor, Balloonable, DiskResizable, Powercyclable, kind
         self._remove_files(guest)
 
     def reboot(self, instance: Instance) -> None:
-        """Switch a running guest off and on with the hardware it was started with. Raises: HypervisorError."""
+        """Switch a running guest off and on with the hardware it was started with. Raises: HypervisorError.
+
+        A guest that is awake gets a moment to stop by itself.
+        """
         guest = self.layout.guest(instance.name)
-        if processes.find(guest) is None:
+        process = processes.find(guest)
+        if process is None:
             raise HypervisorError(f"cannot reboot instance {instance.name}: it is not running")
         runtime = load(self._runtime_text(guest))
+        status = self.hub.status({instance.name: process.pid}, wait_s=FIGURES_WAIT_S).get(instance.name)
+        if status is not None and status.run_state == "running":
+            self.stop(instance, timeout_s=SOFT_STOP_WAIT_S)
         self._end(guest)
         self._run_saved(instance, runtime, paused=False)
 

@@ -111,8 +111,8 @@ class Monitors:
         return self._sessions[name]
 
     async def _end_sessions(self) -> None:
-        for session in list(self._sessions.values()):
-            await session.end()
+        # all at once: each one may take a second when its guest hangs
+        await asyncio.gather(*(session.end() for session in self._sessions.values()))
         self._sessions.clear()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
