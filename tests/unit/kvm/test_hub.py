@@ -331,6 +331,17 @@ def test_a_closed_hub_has_no_thread_and_says_so(hub: MonitorHub, qemu: MakeQemu)
         hub.execute("g1", "query-status")
 
 
+def test_who_waits_while_the_hub_is_closed_is_told(hub: MonitorHub, qemu: MakeQemu) -> None:
+    guest = qemu()
+    guest.answers["query-slow"] = HANG
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(hub.execute, "g1", "query-slow", timeout_s=30)
+        until(lambda: "query-slow" in guest.received)
+        hub.close()
+        with pytest.raises(HypervisorError):
+            waiting.result(timeout=10)
+
+
 def test_closing_does_not_wait_for_a_guest_that_hangs(hub: MonitorHub, qemu: MakeQemu) -> None:
     qemu().answers["query-cpus-fast"] = HANG
     assert status_of(hub, wait_s=0.01) is None

@@ -10,14 +10,17 @@ import atexit
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ganeti.errors import HypervisorError
 from ganeti.hypervisor.drivers.kvm.monitor_types import GuestStatus, Timing
 
 if TYPE_CHECKING:
     from ganeti.hypervisor.drivers.kvm.monitors import Monitors
+
+T = TypeVar("T")
 
 ANSWER_TIMEOUT_S = 10.0
 """How long a command may take; QEMU answers between two turns of its main loop, which a loaded node delays."""
@@ -44,7 +47,7 @@ class MonitorHub:
     ) -> object:
         """Have a guest execute a QMP command and return what it answers. Raises: MonitorError, HypervisorError."""
         monitors = self._started()
-        return monitors.submit(monitors.execute(name, command, arguments or {}, timeout_s)).result()
+        return _result(monitors.submit(monitors.execute(name, command, arguments or {}, timeout_s)))
 
     def status(self, guests: Mapping[str, int], *, wait_s: float) -> dict[str, GuestStatus]:
         """What is known of running guests (name to pid), after waiting at most about `wait_s` for what is not.
@@ -57,7 +60,7 @@ class MonitorHub:
         known = self._known(monitors, guests)
         now = time.monotonic()
         if len(known) < len(guests) or not all(each.is_fresh(now, self._timing.fresh_s) for each in known.values()):
-            monitors.submit(monitors.refresh(dict(guests), wait_s)).result()
+            _result(monitors.submit(monitors.refresh(dict(guests), wait_s)))
             known = self._known(monitors, guests)
         return known
 
@@ -66,7 +69,7 @@ class MonitorHub:
         with self._lock:
             monitors = self._monitors
         if monitors is not None:
-            monitors.submit(monitors.forget(name)).result()
+            _result(monitors.submit(monitors.forget(name)))
 
     def close(self) -> None:
         """End all connections and the thread. Any number of times."""
@@ -93,3 +96,11 @@ class MonitorHub:
                 self._monitors = Monitors(self._socket_of, self._timing)
                 atexit.register(self.close)
             return self._monitors
+
+
+def _result(future: Future[T]) -> T:
+    """What comes of work in the monitors' thread. Raises: HypervisorError when they are closed meanwhile."""
+    try:
+        return future.result()
+    except CancelledError as err:
+        raise HypervisorError("the monitor hub was closed before the instance answered") from err
