@@ -138,6 +138,15 @@ def test_capabilities_are_set_on_both_sides_and_cleared_afterwards(nodes: list[K
     assert {each["capability"] for each in states if each["state"]} == set()
 
 
+def test_with_postcopy_the_target_takes_over_before_all_is_sent(nodes: list[KvmNode]) -> None:
+    source, target = nodes
+    # a guest that writes, a slow line and no downtime: it would never be over without
+    instance = guest(migration_caps="postcopy-ram", migration_bandwidth=20, migration_downtime=1)
+    with booted(source, instance):
+        move(source, target, instance)
+    assert run_state(target, instance.name) == "running"
+
+
 def test_an_unknown_capability_leaves_no_half_guest_on_the_target(nodes: list[KvmNode]) -> None:
     source, target = nodes
     instance = guest()
