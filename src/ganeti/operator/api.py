@@ -16,7 +16,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import Scope
 
 from ganeti.constants import RELEASE_VERSION
-from ganeti.errors import HypervisorError, InvalidParameter, NodeError, NotSupported, UnsafePath
+from ganeti.errors import HypervisorError, InvalidParameter, NodeError, NotSupported, OsDefinitionError, UnsafePath
 from ganeti.operator.guests import GuestBusy, Guests, MasterOwnsGuests
 from ganeti.operator.inventory import GuestExists, GuestNotFound
 from ganeti.operator.models import (
@@ -43,6 +43,7 @@ STATUS: dict[type[NodeError], int] = {
     NotSupported: 409,
     InvalidParameter: 400,
     UnsafePath: 400,
+    OsDefinitionError: 400,
     HypervisorError: 409,
 }
 

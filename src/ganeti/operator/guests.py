@@ -14,7 +14,7 @@ import msgspec
 
 from ganeti.actions import blockdev, disk_links, instance_queries, instances, os_scripts
 from ganeti.actions.node import Node
-from ganeti.errors import InvalidParameter, NodeError
+from ganeti.errors import InvalidParameter, NodeError, OsScriptError
 from ganeti.model.instance import InstanceInfo
 from ganeti.operator import definition
 from ganeti.operator.inventory import GuestExists, Inventory
@@ -63,6 +63,7 @@ class Guests:
             if any(known.name == spec.name for known in self._inventory.guests()):
                 raise GuestExists(f"there is a guest {spec.name!r} on this node already")
             self._node.hypervisors.get(spec.hypervisor).validate_parameters(instance.hvparams)
+            self._check_operating_system(spec)
             definition.make_storage_directories(self._node, instance, undo)
             for index, disk in enumerate(instance.attached_disks):
                 blockdev.create(
@@ -155,6 +156,16 @@ class Guests:
     def console(self, name: str) -> tuple[str, ...]:
         """Command that joins a terminal of this machine to the guest's serial console."""
         return instance_queries.serial_console(self._node, self._inventory.guest(name))
+
+    def _check_operating_system(self, spec: GuestSpec) -> None:
+        # A name without variant means the definition's first one, so only a variant that is given is judged.
+        is_first_variant = "+" not in spec.os
+        try:
+            os_scripts.validate(
+                self._node, True, spec.os, ("parameters",), spec.osparams, force_variant=is_first_variant
+            )
+        except OsScriptError as err:
+            raise InvalidParameter("osparams", str(err)) from err
 
     @contextmanager
     def _change(self, what: str, name: str) -> Iterator[None]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SOCKET_MODE = 0o660
 SOCKET_DIRECTORY_MODE = 0o770
 DRAIN_S = 3600
+SHIPPED_DEFINITIONS = (Path(__file__).resolve().parents[1] / "os", Path(__file__).resolve().parents[3] / "os")
+"""The operating system definitions that come with this program: when it is installed, and in a checkout."""
 
 
 class _Server(uvicorn.Server):
@@ -64,8 +66,7 @@ def own_node(node: Node) -> Node:
 
     Raises: NodeError when the inventory is of a newer version than this program.
     """
-    shipped = Path(__file__).resolve().parents[3] / "os"
-    search_path = (*node.paths.os_search_path, shipped) if shipped.is_dir() else node.paths.os_search_path
+    search_path = (*node.paths.os_search_path, *(place for place in SHIPPED_DEFINITIONS if place.is_dir()))
     system = dataclasses.replace(node.system, paths=dataclasses.replace(node.paths, os_search_path=search_path))
     composed = Node.compose(system)
     return dataclasses.replace(composed, records=Inventory(system.paths.inventory, system.clock))

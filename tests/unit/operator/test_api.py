@@ -30,13 +30,13 @@ class ScriptRunner(Runner):
 
     def __init__(self) -> None:
         self.ran: list[str] = []
-        self.fails = False
+        self.failing = ""
 
     def run(self, argv: Sequence[Argument], *, output: Path | None = None, **_: object) -> Result:
         self.ran.append(Path(str(argv[0])).name)
         if output is not None:
             output.write_text("the script's last words\n")
-        return Result(argv=tuple(str(word) for word in argv), exit_code=1 if self.fails else 0)
+        return Result(argv=tuple(str(word) for word in argv), exit_code=1 if self.failing == self.ran[-1] else 0)
 
     def check(self, argv: Sequence[Argument], **_: object) -> Result:
         return self.run(argv).raise_if_failed()
@@ -85,12 +85,12 @@ def test_a_guest_is_made_installed_and_started(client: TestClient[Litestar], nod
 
     assert answer.status_code == 201, answer.text
     assert answer.json()["status"] == "running"
-    assert scripts.ran == ["create"]
+    assert scripts.ran == ["verify", "create"]
     assert (node.paths.root / "disks/one.example/disk0").stat().st_size == 8 * 1024 * 1024
 
 
 def test_a_failed_installation_leaves_nothing(client: TestClient[Litestar], node: Node, scripts: ScriptRunner) -> None:
-    scripts.fails = True
+    scripts.failing = "create"
 
     answer = client.post("/guests", json=spec())
 
@@ -188,8 +188,29 @@ def test_what_the_hypervisor_does_not_know_is_refused(client: TestClient[Litesta
 def test_an_unknown_operating_system_leaves_nothing(client: TestClient[Litestar], node: Node) -> None:
     answer = client.post("/guests", json=spec(os="nothing"))
 
-    assert answer.status_code == 500
+    assert answer.status_code == 400
     assert "nothing" in answer.json()["detail"]
+    assert list((node.paths.root / "disks").iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{"os": "tiny+nothing"}, {"osparams": {"colour": "red"}}])
+def test_what_the_operating_system_does_not_know_is_refused_before_anything_is_made(
+    client: TestClient[Litestar], node: Node, scripts: ScriptRunner, changes: dict[str, object]
+) -> None:
+    answer = client.post("/guests", json=spec(**changes))
+
+    assert answer.status_code == 400
+    assert scripts.ran == []
+    assert list((node.paths.root / "disks").iterdir()) == []
+
+
+def test_what_the_verify_script_refuses_is_not_made(
+    client: TestClient[Litestar], node: Node, scripts: ScriptRunner
+) -> None:
+    scripts.failing = "verify"
+
+    assert client.post("/guests", json=spec()).status_code == 400
+
     assert list((node.paths.root / "disks").iterdir()) == []
 
 
