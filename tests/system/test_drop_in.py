@@ -223,6 +223,16 @@ def test_a_node_leaves_the_cluster_and_joins_it_again(ours: tuple[Cluster, Recor
     assert fields(cluster, "node", "name") == [f"{name}.lab" for name in NODES]
 
 
+def test_the_master_moves_to_another_node_and_back(ours: tuple[Cluster, Recorder]) -> None:
+    cluster, recorder = ours
+
+    for name in ("node2", "node1"):
+        with recorder.action(f"gnt-cluster master-failover on {name}"):
+            cluster.node(name).sh("yes | gnt-cluster master-failover")
+        roles = cluster.node(name).run("gnt-node", "list", "--no-headers", "-o", "name,role").stdout.split()
+        assert roles[roles.index("M") - 1] == f"{name}.lab"
+
+
 def test_our_daemons_answered_everything(ours: tuple[Cluster, Recorder]) -> None:
     """The last test here: it looks at what the others made the master ask."""
     _, recorder = ours
