@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 KERNEL = ROOT / "build" / "guest-kernel"
-TICK = re.compile(r"GUEST-TICK uptime=(?P<uptime>[\d.]+) mem=(?P<mem>\d+) disk0=(?P<disk>\d+)")
+TICK = re.compile(r"GUEST-TICK uptime=(?P<uptime>[\d.]+) mem=(?P<mem>\d+) disk0=(?P<disk>\d+) nics=")
 STEP_LIMIT_S = 90.0
 
 
