@@ -39,8 +39,8 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.new$")
 """Names `files.write_atomic` uses until a record is complete."""
 _SETTLED_S = 2.0
 
-_Mark = tuple[int, int, int, int]
-"""Inode, times of change of content and inode in nanoseconds, size: a file with the same ones has the same content."""
+_Mark = tuple[int, int]
+"""Inode and the time it was last changed, in nanoseconds: a file with the same ones has the same content."""
 
 
 class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, kind="fake"):
@@ -114,7 +114,7 @@ class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, ki
             if info is None:
                 continue
             infos.append(info)
-            if 0 < mark[1] < settled_ns and mark[2] < settled_ns:
+            if mark[1] < settled_ns:
                 found[name] = mark, info
         self._known = found
         return infos
@@ -193,12 +193,22 @@ class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, ki
         linux.powercycle(self.system.runner)
 
     def _marks(self) -> list[tuple[str, _Mark]]:
-        """Names of the records, sorted, with what tells whether a file was changed. Raises: HypervisorError."""
+        """Names of the records, with what tells whether a file was changed. Raises: HypervisorError."""
+        marks: list[tuple[str, _Mark]] = []
         try:
             with os.scandir(self._root) as entries:
-                return sorted((entry.name, _mark(entry)) for entry in entries if not _TEMPORARY.search(entry.name))
+                for entry in entries:
+                    name = entry.name
+                    if name.endswith(".new") and _TEMPORARY.search(name):
+                        continue
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # removed since it was listed
+                    marks.append((name, (status.st_ino, status.st_ctime_ns)))
         except OSError as err:
             raise HypervisorError(f"cannot list {self._root}: {err.strerror}") from err
+        return marks
 
     def _write(self, instance: Instance, memory_mib: int) -> None:
         record = f"0\n{memory_mib}\n{instance.vcpus}\n"
@@ -230,11 +240,3 @@ class Fake(Hypervisor, Migratable, Balloonable, DiskResizable, Powercyclable, ki
         except ValueError as err:
             raise HypervisorError(f"the record of instance {name} is not three numbers: {record!r}") from err
         return InstanceInfo(name=name, hypervisor_id=number, memory=memory, vcpus=vcpus, state=RunState.RUNNING, time=0)
-
-
-def _mark(entry: os.DirEntry[str]) -> _Mark:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return 0, 0, 0, 0  # removed since it was listed; reading it will find so too
-    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
