@@ -24,7 +24,7 @@ from ganeti.hypervisor.drivers.kvm.parameters import PARAMETERS
 from ganeti.hypervisor.parameters import defaults
 from ganeti.model.base import Scalar
 from ganeti.model.disk import Disk, DiskMode, DiskType
-from ganeti.model.instance import AttachedDisk, Instance
+from ganeti.model.instance import AttachedDisk, Instance, MigrationState
 
 KERNEL = Path("/boot/lab-vmlinuz")
 INITRD = Path("/boot/lab-initrd")
@@ -169,3 +169,14 @@ def eventually(condition: object, what: str, timeout_s: float = 30.0) -> None:
         retry(SystemClock(), attempt, delay_s=0.02, timeout_s=timeout_s, factor=1.3, longest_s=0.2)
     except TimedOut:
         raise TimedOut(f"not within {timeout_s} s: {what}") from None
+
+
+def wait_until_sent(node: KvmNode, instance: Instance) -> MigrationState:
+    """How a migration ended on its source."""
+    active = (MigrationState.ACTIVE, MigrationState.POSTCOPY_ACTIVE)
+    eventually(lambda: node.driver.migration_status(instance).status not in active, "the migration is over", 120)
+    status = node.driver.migration_status(instance)
+    if status.status is MigrationState.COMPLETED:
+        assert status.transferred_ram
+        assert status.total_ram
+    return status.status

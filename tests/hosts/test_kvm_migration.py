@@ -7,7 +7,15 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from tests.hosts.kvm_node import Console, KvmNode, booted, changed, eventually, guest, kvm_nodes
+from tests.hosts.kvm_node import (
+    Console,
+    KvmNode,
+    booted,
+    changed,
+    guest,
+    kvm_nodes,
+    wait_until_sent,
+)
 
 from ganeti.errors import HypervisorError
 from ganeti.model.instance import AttachedDisk, Instance, MigrationState
@@ -31,16 +39,6 @@ def accept(node: KvmNode, instance: Instance, info: str, disks: tuple[AttachedDi
     for index, disk in enumerate(disks):
         node.paths.disk_link(instance.name, index).symlink_to(str(disk.disk.logical_id[1]))
     node.driver.accept(instance, info, at, ())
-
-
-def wait_until_sent(node: KvmNode, instance: Instance) -> MigrationState:
-    active = (MigrationState.ACTIVE, MigrationState.POSTCOPY_ACTIVE)
-    eventually(lambda: node.driver.migration_status(instance).status not in active, "the migration is over", 120)
-    status = node.driver.migration_status(instance)
-    if status.status is MigrationState.COMPLETED:
-        assert status.transferred_ram
-        assert status.total_ram
-    return status.status
 
 
 def move(source: KvmNode, target: KvmNode, instance: Instance, *, live: bool = True, at: str = HERE) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.hosts.kvm_node import KvmNode, guest, kvm_nodes
+from tests.hosts.kvm_node import KvmNode, guest, kvm_nodes, wait_until_sent
 
 from ganeti.errors import HypervisorError
 from ganeti.host import net
 from ganeti.host.runner import SystemRunner
 from ganeti.hypervisor.drivers.kvm import console
+from ganeti.model.instance import MigrationState
 from ganeti.model.network import Network, Nic
 
 SCRIPT = console.shipped("kvm-ifup")
@@ -210,6 +211,9 @@ def test_a_routed_interface_of_an_incoming_guest_is_joined_when_the_guest_is_the
         info = source.driver.migration_info(instance)
         target.driver.accept(instance, info, "127.0.0.1", ())
         assert (target.paths.root / "joined").read_text() == "bridged\n"
+        source.driver.migrate(instance, "127.0.0.1", live=True)
+        assert wait_until_sent(source, instance) is MigrationState.COMPLETED
+        source.driver.finalize_source(instance, success=True, live=True)
         target.driver.finalize_target(instance, info, success=True)
         assert (target.paths.root / "joined").read_text() == "bridged\nrouted\n"
 
