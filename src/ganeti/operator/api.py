@@ -11,7 +11,7 @@ from litestar import Litestar, Request, Response, delete, get, post
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, JSONBody
 from litestar.types import Scope
 
@@ -143,7 +143,7 @@ def application(guests: Guests, overview: Overview) -> Litestar:
         exception_handlers={NodeError: _refuse},
         after_exception=[_note_fault],
         openapi_config=OpenAPIConfig(
-            title="ganeti-node", version=RELEASE_VERSION, path="/schema", render_plugins=[SwaggerRenderPlugin()]
+            title="ganeti-node", version=RELEASE_VERSION, path="/schema", render_plugins=[JsonRenderPlugin()]
         ),
         logging_config=None,
     )
