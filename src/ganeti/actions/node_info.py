@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta
 
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
-from ganeti.errors import CommandError, InvalidParameter, NotSupported, ProgramNotFound, StorageError
+from ganeti.errors import CommandError, InvalidParameter, NotSupported, ProgramNotFound
 from ganeti.host import net, procfs
 from ganeti.model.base import Model, Parameters, Scalar
 from ganeti.model.cluster import HypervisorFacts, StorageUnit
+from ganeti.storage.units import file_system_bytes
 from ganeti.tools import lvm
 
 log = logging.getLogger(__name__)
@@ -85,16 +86,8 @@ def _unit(node: Node, kind: str, name: str, parameters: tuple[Scalar, ...]) -> S
 
 
 def _file_system(directory: str) -> StorageUnit:
-    try:
-        values = os.statvfs(directory)
-    except (OSError, ValueError) as err:
-        raise StorageError(f"cannot measure the file system of {directory!r}: {err}") from err
-    return StorageUnit(
-        type="file",
-        name=directory,
-        storage_free=values.f_bavail * values.f_frsize // MIB,
-        storage_size=values.f_blocks * values.f_frsize // MIB,
-    )
+    free, size = file_system_bytes(Path(directory))
+    return StorageUnit(type="file", name=directory, storage_free=free // MIB, storage_size=size // MIB)
 
 
 def _volume_group(node: Node, name: str, *, exclusive: bool) -> StorageUnit:

@@ -27,8 +27,8 @@ def file_system_bytes(directory: Path) -> tuple[int, int]:
     """Bytes free for unprivileged users, and bytes in all, of the file system of a directory. Raises: StorageError."""
     try:
         state = os.statvfs(directory)
-    except OSError as err:
-        raise StorageError(f"cannot tell the space of {directory}: {err.strerror}") from err
+    except (OSError, ValueError) as err:
+        raise StorageError(f"cannot tell the space of {str(directory)!r}: {err}") from err
     return state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize
 
 
