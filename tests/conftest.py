@@ -126,7 +126,11 @@ def replay() -> Iterator[Callable[..., ReplayRunner]]:
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     """A node's file system below a temporary root, with the directories the packages make."""
-    result = Paths(root=tmp_path, package_dir=tmp_path / "usr/lib/ganeti", os_search_path=(tmp_path / "srv/ganeti/os",))
+    result = Paths(
+        root=tmp_path,
+        package_dir=tmp_path / "usr/lib/ganeti",
+        os_search_path=(tmp_path / "srv/ganeti/os",),
+    )
     for directory in (
         result.queue_dir,
         result.disk_links_dir,
@@ -140,6 +144,7 @@ def paths(tmp_path: Path) -> Paths:
         *result.os_search_path,
     ):
         directory.mkdir(parents=True)
+    result.etc_hosts.write_text("127.0.0.1 localhost\n")
     return result
 
 

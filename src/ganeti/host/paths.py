@@ -223,6 +223,11 @@ class Paths:
         return self.log_dir / "node-daemon.log"
 
     @property
+    def etc_hosts(self) -> Path:
+        """The hosts file; the nodes of a virtual cluster share the machine's own."""
+        return self.under("/etc/hosts") if self.virtual_hostname is None else Path("/etc/hosts")
+
+    @property
     def operator_socket(self) -> Path:
         """Where the operator's door listens."""
         return self.run_dir / "socket" / "ganeti-node"
@@ -266,11 +271,6 @@ class Paths:
     def public_keys_file(self) -> Path:
         """Public keys of all nodes, on potential master candidates."""
         return self.data_dir / "ganeti_pub_keys"
-
-    @property
-    def etc_hosts(self) -> Path:
-        """The hosts file; it is never moved below a virtual root."""
-        return Path("/etc/hosts")
 
     def ssconf(self, key: str) -> Path:
         """File of one item of the cluster's static data."""

@@ -95,9 +95,14 @@ def runner() -> ScriptedRunner:
 @pytest.fixture
 def node(tmp_path: Path, runner: ScriptedRunner, clock: FakeClock, accounts: Accounts) -> Node:
     root = tmp_path / "root"
-    paths = Paths(root=root, os_search_path=(root / "os", root / "local-os"), package_dir=root / "package")
+    paths = Paths(
+        root=root,
+        os_search_path=(root / "os", root / "local-os"),
+        package_dir=root / "package",
+    )
     for directory in (paths.queue_dir, paths.run_dir, paths.lock_dir, paths.conf_dir, paths.temporary_dir):
         directory.mkdir(parents=True)
+    paths.etc_hosts.write_text("127.0.0.1 localhost\n")
     name = "node1.example.com"
     return Node.compose(System(paths=paths, runner=runner, clock=clock, hostname=name, accounts=lambda: accounts))
 

@@ -415,8 +415,17 @@ def test_a_name_goes_from_every_line_and_empty_lines_with_it() -> None:
         '["change", "node1", "192.0.2.1"]',
     ],
 )
-def test_hosts_are_not_changed_by_bad_requests(ask: Ask, body: str) -> None:
-    before = Path("/etc/hosts").read_bytes()
+def test_hosts_are_not_changed_by_bad_requests(ask: Ask, node: Node, body: str) -> None:
+    before = node.paths.etc_hosts.read_bytes()
 
     assert ask("etc_hosts_modify", body)[0] is False
-    assert Path("/etc/hosts").read_bytes() == before
+    assert node.paths.etc_hosts.read_bytes() == before
+
+
+def test_a_host_is_added_and_removed(ask: Ask, node: Node) -> None:
+    before = node.paths.etc_hosts.read_bytes()
+
+    assert ask("etc_hosts_modify", '["add", "node1.example.com", "192.0.2.1"]') == [True, True]
+    assert "192.0.2.1\tnode1.example.com node1" in node.paths.etc_hosts.read_text()
+    assert ask("etc_hosts_modify", '["remove", "node1.example.com", null]') == [True, True]
+    assert node.paths.etc_hosts.read_bytes() == before
