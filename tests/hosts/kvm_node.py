@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from lab.diskless import diskless_guest
 
 from ganeti.errors import TimedOut
 from ganeti.host.clock import SystemClock, TryAgain, retry
@@ -26,8 +27,6 @@ from ganeti.model.base import Scalar
 from ganeti.model.disk import Disk, DiskMode, DiskType
 from ganeti.model.instance import AttachedDisk, Instance, MigrationState
 
-KERNEL = Path("/boot/lab-vmlinuz")
-INITRD = Path("/boot/lab-initrd")
 BOOT_WITHIN_S = 120.0
 MIB = 1024 * 1024
 
@@ -87,12 +86,13 @@ def kvm_nodes(count: int = 1) -> Iterator[list[KvmNode]]:
 
 
 def guest(name: str = "g1.test", memory_mib: int = 96, **hvparams: Scalar) -> Instance:
-    """A small guest that boots the lab's kernel unless `hvparams` say otherwise."""
+    """A small guest that boots without a disk unless `hvparams` say otherwise."""
+    boot = diskless_guest()
     base = defaults(PARAMETERS) | {
         "kvm_path": "/usr/bin/qemu-system-x86_64",
         "kvm_flag": "disabled",
-        "kernel_path": str(KERNEL),
-        "initrd_path": str(INITRD),
+        "kernel_path": str(boot.kernel),
+        "initrd_path": str(boot.initrd),
         "migration_bandwidth": 1000,
         "migration_downtime": 2000,
         "migration_port": free_port(),

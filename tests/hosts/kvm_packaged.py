@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 from bench import site
 from bench.daemons import Daemon
+from lab.diskless import diskless_guest
 from tests.golden.kvm.cases import Case, read
 from tests.golden.kvm.test_command_lines import command_line
-from tests.hosts.kvm_node import INITRD, KERNEL
 from tests.hosts.test_kvm_accepted import CANNOT_HERE, OF_THIS_VERSION, made_real, make_certificates
 
 from ganeti.host import procfs
@@ -96,7 +96,10 @@ def commands(directory: Path) -> dict[str, dict[str, list[str]]]:
 
 def guest(name: str, directory: Path) -> Wire:
     case_file = directory / f"{name}.case"
-    case_file.write_text(f"name = {name}\nhv kernel_path = {KERNEL}\nhv initrd_path = {INITRD}\nbe maxmem = 96\n")
+    boot = diskless_guest()
+    case_file.write_text(
+        f"name = {name}\nhv kernel_path = {boot.kernel}\nhv initrd_path = {boot.initrd}\nbe maxmem = 96\n"
+    )
     return wire(read(case_file, PATHS))
 
 

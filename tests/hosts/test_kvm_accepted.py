@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 import trustme
+from lab.diskless import diskless_guest
 from tests.golden.kvm.cases import CASES, Case, read
-from tests.hosts.kvm_node import KERNEL, MIB, KvmNode, free_port, kvm_nodes
+from tests.hosts.kvm_node import MIB, KvmNode, free_port, kvm_nodes
 
 from ganeti.host import net
 from ganeti.hypervisor.drivers.kvm.parameters import text
@@ -53,9 +54,10 @@ def made_real(case: Case, directory: Path) -> Case:
         if text(hvparams, name).startswith("/"):
             hvparams[name] = str(directory / Path(text(hvparams, name)).name)
             Path(str(hvparams[name])).write_bytes(b"secret\n" if "password" in name else bytes(2 * 1440 * 1024))
+    boot = diskless_guest()
     replaced: dict[str, tuple[str, Scalar]] = {
-        "kernel_path": ("/", str(KERNEL)),
-        "initrd_path": ("/", str(KERNEL)),
+        "kernel_path": ("/", str(boot.kernel)),
+        "initrd_path": ("/", str(boot.initrd)),
         "mem_path": ("/", str(directory)),
         "vnc_bind_address": ("/", str(directory)),
         "vnc_x509_path": ("/", str(directory)),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab.diskless import diskless_guest
 
 ROOT = Path(__file__).resolve().parents[2]
 UNSHARE = ["unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -34,6 +35,7 @@ REFUSED = {
 
 
 def inside(what: str) -> dict[str, dict[str, list[str]]]:
+    diskless_guest()  # made here: inside there is no network to fetch a kernel from
     done = subprocess.run(
         [*UNSHARE, *INIT, sys.executable, "-P", "-m", "tests.hosts.kvm_packaged", what],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
