@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.processes import LabError, run
+from lab.processes import run
 
 OS_DEFINITION = Path(__file__).resolve().parent.parent / "os" / "busybox"
 
@@ -15,7 +15,10 @@ def _default_directory() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """Where kernel and initrd lie: LAB_GUEST, else a folder of /var/cache, which survives the labs."""
+    """Where kernel and initrd lie: LAB_GUEST, else a folder of /var/cache, which survives the labs.
+
+    Not below the checkout: recordings hold these paths, and should be the same wherever they are made.
+    """
 
     directory: Path = field(default_factory=_default_directory)
 
@@ -35,13 +38,13 @@ class Guest:
         run([str(OS_DEFINITION / "make-kernel"), str(self.directory)])
 
     def kvm_parameters(self) -> str:
-        """Return the argument of `gnt-cluster init -H` for guests by software emulation.
+        """Return the argument of `gnt-cluster init -H` for guests by software emulation; make what they boot.
 
         Raises:
-            LabError: kernel or initrd is missing.
+            LabError: kernel or initrd cannot be made.
         """
         if not self.is_there():
-            raise LabError(f"no guest kernel in {self.directory}: `python3 -m lab install` makes one")
+            self.make()
         parameters = {
             # under the name `kvm` the emulator insists on /dev/kvm, which need not work here
             "kvm_path": "/usr/bin/qemu-system-x86_64",
