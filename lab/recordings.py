@@ -17,6 +17,9 @@ from lab.recorder import Action, Exchange
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 PLACEHOLDER = "removed"
+CHECKOUT = str(Path(__file__).resolve().parent.parent)
+INSTALLED = "/usr/lib/ganeti-node"
+"""Stands in recordings for the checkout they were made from, whose place means nothing elsewhere."""
 # Uploaded files whose whole content is a secret, by name, and dictionary keys whose values are.
 SECRET_FILES = frozenset(
     ("rapi.pem", "spice.pem", "server.pem", "client.pem", "hmac.key", "cluster-domain-secret", "vnc-cluster-password")
@@ -46,6 +49,7 @@ def write(actions: Sequence[Action], directory: Path, *, secrets: Iterable[str] 
             )
     files = {call: _lines(kept.values()) for call, kept in sorted(pairs.items())}
     files["sequences"] = _lines(_sequence(action) for action in actions)
+    files = {call: text.replace(CHECKOUT, INSTALLED) for call, text in files.items()}
     for secret in secrets:
         leaking = [name for name, text in files.items() if secret in text]
         if leaking:

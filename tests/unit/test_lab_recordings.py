@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 from lab.processes import LabError
 from lab.recorder import Action, Exchange
-from lab.recordings import PLACEHOLDER, UPLOADS, Json, as_pair, differences, shape, without_secrets, write
+from lab.recordings import (
+    CHECKOUT,
+    INSTALLED,
+    PLACEHOLDER,
+    UPLOADS,
+    Json,
+    as_pair,
+    differences,
+    shape,
+    without_secrets,
+    write,
+)
 
 KEY = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 
@@ -106,6 +117,15 @@ def test_nothing_is_written_when_a_secret_of_the_cluster_would_be(tmp_path: Path
         write([action], tmp_path, secrets=["5ec3e7"])
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_of_the_checkout_is_not_in_a_recording(tmp_path: Path) -> None:
+    reply: Json = [True, f"{CHECKOUT}/libexec/kvm-console-wrapper"]
+
+    write([Action(note="x", exchanges=(_exchange("version", [], reply),))], tmp_path)
+
+    assert f"{INSTALLED}/libexec/kvm-console-wrapper" in (tmp_path / "version.json").read_text()
+    assert not any(CHECKOUT in file.read_text() for file in tmp_path.iterdir())
 
 
 def test_one_pair_of_every_shape_and_sender_is_written_and_every_call_is_in_the_sequence(tmp_path: Path) -> None:
