@@ -85,12 +85,6 @@ def opened_directory(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def sync_directory(directory: Path) -> None:
-    """Make a rename or removal in `directory` survive a crash."""
-    with opened_directory(directory) as descriptor:
-        os.fsync(descriptor)
-
-
 def read_text(path: Path, *, limit: int | None = None) -> str:
     """Read a UTF-8 file of at most `limit` bytes. Raises: OSError; NodeError when it is larger or not text."""
     with path.open("rb") as file:
