@@ -15,7 +15,7 @@ import pytest
 from tests.hosts.kvm_node import MIB, Console, KvmNode, booted, eventually, guest, kvm_nodes
 
 from ganeti.errors import HypervisorError
-from ganeti.hypervisor.drivers.kvm import Kvm, processes
+from ganeti.hypervisor.drivers.kvm import Kvm, driver, processes
 from ganeti.model.instance import RunState
 from ganeti.model.network import Nic
 
@@ -293,7 +293,10 @@ def test_a_reboot_starts_the_guest_again_with_the_same_hardware(node: KvmNode) -
     assert node.driver.migration_info(instance) == record
 
 
-def test_a_guest_that_is_awake_may_stop_by_itself_before_it_is_rebooted(node: KvmNode) -> None:
+def test_a_guest_that_is_awake_may_stop_by_itself_before_it_is_rebooted(
+    node: KvmNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "SOFT_STOP_WAIT_S", 60.0)  # however slow this machine is
     instance = guest()
     with booted(node, instance) as console:
         node.driver.reboot(instance)
