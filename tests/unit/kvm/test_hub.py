@@ -21,6 +21,8 @@ from ganeti.hypervisor.drivers.kvm.hub import MonitorHub
 from ganeti.hypervisor.drivers.kvm.monitor_types import GuestStatus, MonitorError, Timing
 
 ME = os.getpid()
+LONG_S = 60.0
+"""What a wait would take that must not be there: far from what any machine needs without it."""
 MakeQemu = Callable[..., FakeQemu]
 
 
@@ -53,18 +55,18 @@ def make_hub(tmp_path: Path) -> Iterator[Callable[[Timing], MonitorHub]]:
 
 @pytest.fixture
 def hub(make_hub: Callable[[Timing], MonitorHub]) -> MonitorHub:
-    return make_hub(Timing(fresh_s=60, idle_s=60, timeout_s=5))
+    return make_hub(Timing(fresh_s=60, idle_s=60, timeout_s=LONG_S))
 
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread does."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LONG_S
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         threading.Event().wait(0.005)
 
 
-def status_of(hub: MonitorHub, name: str = "g1", wait_s: float = 5) -> GuestStatus | None:
+def status_of(hub: MonitorHub, name: str = "g1", wait_s: float = LONG_S) -> GuestStatus | None:
     return hub.status({name: ME}, wait_s=wait_s).get(name)
 
 
@@ -148,10 +150,9 @@ def test_a_guest_that_goes_in_the_middle_of_a_command_is_told_at_once(hub: Monit
         return HANG
 
     guest.answers["migrate"] = go
-    started = time.monotonic()
-    with pytest.raises(MonitorError, match="migrate"):
+    with pytest.raises(MonitorError, match="migrate") as caught:
         hub.execute("g1", "migrate", timeout_s=30)
-    assert time.monotonic() - started < 5
+    assert "no answer within" not in str(caught.value)
 
 
 def test_many_threads_share_one_session(hub: MonitorHub, qemu: MakeQemu) -> None:
@@ -193,7 +194,7 @@ def test_figures_are_asked_again_when_the_guest_was_told_to_change(hub: MonitorH
 
 def test_old_figures_are_asked_again(make_hub: Callable[[Timing], MonitorHub], qemu: MakeQemu) -> None:
     guest = qemu()
-    hub = make_hub(Timing(fresh_s=0, idle_s=60, timeout_s=5))
+    hub = make_hub(Timing(fresh_s=0, idle_s=60, timeout_s=LONG_S))
     status_of(hub)
     guest.answers["query-balloon"] = {"actual": 64 * MIB}
     status = status_of(hub)
@@ -245,12 +246,12 @@ def test_one_that_hangs_costs_the_others_nothing(
     first = time.monotonic()
     known = hub.status(guests, wait_s=0.3)
     second = time.monotonic()
-    again = hub.status(guests, wait_s=0.3)
+    again = hub.status(guests, wait_s=LONG_S)
     third = time.monotonic()
 
     assert sorted(known) == sorted(again) == [f"g{number}" for number in range(5)]
     assert second - first >= 0.3
-    assert third - second < 0.3  # it is known not to answer, nobody waits for it any more
+    assert third - second < LONG_S  # it is known not to answer, nobody waits for it any more
     assert sum("hung does not answer" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -294,10 +295,10 @@ def test_nothing_is_started_for_no_guests(hub: MonitorHub) -> None:
 
 
 def test_an_unused_socket_is_given_back(make_hub: Callable[[Timing], MonitorHub], qemu: MakeQemu) -> None:
-    hub = make_hub(Timing(fresh_s=60, idle_s=0.01, timeout_s=5))
+    hub = make_hub(Timing(fresh_s=60, idle_s=0.01, timeout_s=LONG_S))
     guest = qemu()
     hub.execute("g1", "query-status")
-    assert guest.left.get(timeout=5) == 1
+    assert guest.left.get(timeout=LONG_S) == 1
     assert hub.execute("g1", "query-status") == guest.answers["query-status"]
 
 
@@ -317,7 +318,7 @@ def test_forgetting_a_guest_closes_its_connection(hub: MonitorHub, qemu: MakeQem
     guest = qemu()
     status_of(hub)
     hub.forget("g1")
-    assert guest.left.get(timeout=5) == 1
+    assert guest.left.get(timeout=LONG_S) == 1
 
 
 def test_a_closed_hub_has_no_thread_and_says_so(hub: MonitorHub, qemu: MakeQemu) -> None:
@@ -326,7 +327,7 @@ def test_a_closed_hub_has_no_thread_and_says_so(hub: MonitorHub, qemu: MakeQemu)
     hub.close()
     hub.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "kvm-monitors"]
-    assert guest.left.get(timeout=5) == 1
+    assert guest.left.get(timeout=LONG_S) == 1
     with pytest.raises(HypervisorError, match="closed"):
         hub.execute("g1", "query-status")
 
@@ -339,15 +340,16 @@ def test_who_waits_while_the_hub_is_closed_is_told(hub: MonitorHub, qemu: MakeQe
         until(lambda: "query-slow" in guest.received)
         hub.close()
         with pytest.raises(HypervisorError):
-            waiting.result(timeout=10)
+            waiting.result(timeout=LONG_S)
 
 
-def test_closing_does_not_wait_for_a_guest_that_hangs(hub: MonitorHub, qemu: MakeQemu) -> None:
+def test_closing_does_not_wait_for_a_guest_that_hangs(make_hub: Callable[[Timing], MonitorHub], qemu: MakeQemu) -> None:
+    hub = make_hub(Timing(fresh_s=60, idle_s=60, timeout_s=LONG_S))
     qemu().answers["query-cpus-fast"] = HANG
     assert status_of(hub, wait_s=0.01) is None
     started = time.monotonic()
     hub.close()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < LONG_S
 
 
 def test_a_process_that_ends_without_closing_prints_nothing(
