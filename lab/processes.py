@@ -98,7 +98,7 @@ class Process:
     def is_alive(self) -> bool:
         return _start_ticks(self.pid) == self.start
 
-    def kill(self, timeout_s: float = 10.0) -> None:
+    def kill(self, timeout_s: float = 60.0) -> None:
         """End the process at once and wait until it is gone; nothing happens when it was gone already."""
         try:
             # the descriptor holds on to the process, so what is checked is what gets the signal
@@ -114,7 +114,7 @@ class Process:
         finally:
             os.close(pidfd)
 
-    def wait_gone(self, timeout_s: float = 10.0) -> None:
+    def wait_gone(self, timeout_s: float = 60.0) -> None:
         """Wait until the process has ended by itself."""
         try:
             pidfd = os.pidfd_open(self.pid)

@@ -22,7 +22,7 @@ from ganeti.host.paths import Paths
 
 PROGRAM = Path(sys.executable).parent / "ganeti-noded"
 HOSTNAME = "node1.example.com"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def free_port() -> int:

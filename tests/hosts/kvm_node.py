@@ -157,7 +157,7 @@ def booted(node: KvmNode, instance: Instance, disks: tuple[AttachedDisk, ...] = 
         yield console
 
 
-def eventually(condition: object, what: str, timeout_s: float = 30.0) -> None:
+def eventually(condition: object, what: str, timeout_s: float = BOOT_WITHIN_S) -> None:
     """Wait until a function says true. Raises: TimedOut."""
     assert callable(condition)
 

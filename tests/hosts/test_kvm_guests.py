@@ -375,9 +375,8 @@ def test_a_frozen_guest_delays_nobody_and_keeps_its_last_figures(
     os.kill(first["g0.test"].hypervisor_id, signal.SIGSTOP)
     try:
         eventually(lambda: node.driver.all_instances_info()[0].age_s > 5, "its figures got old")
-        monkeypatch.setattr(
-            driver, "FIGURES_WAIT_S", BOOT_WITHIN_S
-        )  # nobody waits for it any more, however long he may
+        # from now on nobody waits for it, however long he may
+        monkeypatch.setattr(driver, "FIGURES_WAIT_S", BOOT_WITHIN_S)
         started = time.monotonic()
         infos = {info.name: info for info in node.driver.all_instances_info()}
         assert time.monotonic() - started < BOOT_WITHIN_S

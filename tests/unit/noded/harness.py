@@ -22,7 +22,7 @@ from ganeti.noded.server import Server
 from ganeti.noded.table import Call
 from ganeti.noded.tls import Gate, server_context
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
