@@ -39,7 +39,7 @@ def in_cluster(node: Node) -> None:
 def test_all_scripts_run_in_order_with_exactly_the_environment(node: Node, runner: Any) -> None:
     scripts = [hook(node, name) for name in ("30-c", "10-a", "20-b")]
     runner.answer = lambda call: Result(
-        argv=call.argv, stdout=" out\té\n", stderr="err\n", exit_code=3 if "10" in call.argv[0] else 0
+        argv=call.argv, stdout=" out\té\n", stderr="err\n", exit_code=3 if call.argv[0].endswith("/10-a") else 0
     )
 
     outcomes = hooks.run(node, "cluster-init", "post", {"PATH": "/bin", "GANETI_X": "1"})
