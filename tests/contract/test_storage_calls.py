@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ganeti.actions.node import Node
 from ganeti.errors import InvalidParameter, NodeError
 from ganeti.noded import table
-from ganeti.noded.calls import disks
+from ganeti.noded.calls import disks, volumes
 from ganeti.noded.codec import Signature
 
 DISK = {
@@ -95,7 +95,7 @@ BAD: list[tuple[str, int, object, str]] = [
     ("storage_list", 1, ["/srv"], "arguments[0]"),
 ]
 
-ROWS = {call.name: Signature(call.action) for call in disks.CALLS}
+ROWS = {call.name: Signature(call.action) for call in (*disks.CALLS, *volumes.CALLS)}
 
 
 def body(*arguments: object) -> bytes:
@@ -103,7 +103,7 @@ def body(*arguments: object) -> bytes:
 
 
 def test_the_rows_fit_into_the_table() -> None:
-    assert table.join(disks.CALLS).keys() == GOOD.keys()
+    assert table.join((*disks.CALLS, *volumes.CALLS)).keys() == GOOD.keys()
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))
@@ -163,7 +163,7 @@ def call(node: Node, tmp_path: Path) -> Callable[..., object]:
     store = tmp_path / "srv/store"
     store.mkdir(parents=True)
     node.paths.file_storage_paths_file.write_text(f"{store}\n")
-    actions = {row.name: row.action for row in disks.CALLS}
+    actions = {row.name: row.action for row in (*disks.CALLS, *volumes.CALLS)}
 
     def make(name: str, *arguments: object) -> object:
         text = json.dumps(arguments).replace("/srv/store", str(store))

@@ -1,7 +1,8 @@
 """The one place where programs are started.
 
-Every caller gets a `Runner` and gives argv lists; `shell` stands apart so that it can be found. Tests use the
-`ReplayRunner` of `host.transcript` instead.
+Every caller gets a `Runner` and gives argv lists; `shell` stands apart so that it can be found. What the kernel answers
+in files of its own and about device nodes is asked here too, so that a transcript holds it in order with the programs.
+Tests use the `ReplayRunner` of `host.transcript` instead.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import shlex
 import signal as signals
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +25,22 @@ from ganeti.host import procfs
 log = logging.getLogger(__name__)
 
 Argument = str | Path
+
+
+class Secret(str):
+    """A word of a command that only the program itself may see: logs, errors and transcripts show `***`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Hide the word."""
+        return "Secret('***')"
+
+
+def shown(argv: Sequence[Argument]) -> tuple[str, ...]:
+    """The words of a command as anybody may see them."""
+    return tuple("***" if isinstance(word, Secret) else str(word) for word in argv)
+
 
 LINGER_S: Final = 5.0
 """How long a program out of time may take to end after SIGTERM, and its output to close after that."""
@@ -100,6 +118,17 @@ class Runner(Protocol):
         """Run a program that has to succeed. Raises: CommandError, ProgramNotFound."""
         return self.run(argv, stdin=stdin, timeout_s=timeout_s).raise_if_failed()
 
+    def read(self, path: Path) -> str:
+        """Contents of a file the kernel makes up, below /proc or /sys. Raises: OSError."""
+        ...
+
+    def block_device(self, path: Path) -> tuple[int, int] | None:
+        """Major and minor number of a block device, links followed; None for what is none or not there.
+
+        Raises: OSError when it cannot be looked at.
+        """
+        ...
+
     def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
         """Run a text by `/bin/sh -c`. Every value in it must have been quoted by the caller."""
         return self.run(["/bin/sh", "-c", script], timeout_s=timeout_s)
@@ -133,12 +162,13 @@ class SystemRunner(Runner):
         pass_fds: Sequence[int] = (),
     ) -> Result:
         """Run a program to its end (see `Runner.run`)."""
-        words = tuple(str(word) for word in argv)
-        log.debug("Running %s", shlex.join(words))
+        words, visible = tuple(str(word) for word in argv), shown(argv)
+        log.debug("Running %s", shlex.join(visible))
         with ExitStack() as stack:
             log_file = None if output is None else stack.enter_context(output.open("ab"))
             process = self._start(
                 words,
+                visible,
                 env={**({} if reset_env else {**os.environ, "LC_ALL": "C"}), **(env or {})},
                 cwd=str(cwd),
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -154,14 +184,27 @@ class SystemRunner(Runner):
         except BaseException:
             self._end(process)
             raise
-        result = _result(words, process.returncode, stdout, stderr, timed_out=timed_out)
+        result = _result(visible, process.returncode, stdout, stderr, timed_out=timed_out)
         if result.failed:
             log.debug("%s %s", words[0], result.reason)
         return result
 
+    def read(self, path: Path) -> str:
+        """Read a file of the kernel (see `Runner.read`)."""
+        return path.read_text(encoding="utf-8", errors="backslashreplace")
+
+    def block_device(self, path: Path) -> tuple[int, int] | None:
+        """Look at a device node (see `Runner.block_device`)."""
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return (os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
+
     @staticmethod
     def _start(
         words: tuple[str, ...],
+        visible: tuple[str, ...],
         *,
         env: Mapping[str, str],
         cwd: str,
@@ -183,12 +226,12 @@ class SystemRunner(Runner):
         except FileNotFoundError as err:
             # the kernel gives the same error number for three different things
             if not Path(cwd).is_dir():
-                raise CommandError(words, f"its working directory {cwd} does not exist") from err
+                raise CommandError(visible, f"its working directory {cwd} does not exist") from err
             if "/" in words[0] and Path(words[0]).exists():
-                raise CommandError(words, "its interpreter does not exist") from err
+                raise CommandError(visible, "its interpreter does not exist") from err
             raise ProgramNotFound(words[0]) from err
         except (OSError, ValueError) as err:
-            raise CommandError(words, f"it cannot be started: {err}") from err
+            raise CommandError(visible, f"it cannot be started: {err}") from err
 
     def _end(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         """End a program that took too long, with everything it started in its session; return what it printed."""

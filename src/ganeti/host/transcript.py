@@ -10,11 +10,14 @@
 input, `>` of standard output, `!` of standard error, `=` how it ended: the exit status, `signal N`, either with
 `time-out` behind it, or `not found`. `\\` on a line of its own says that the line above has no line end. A blank line
 stands between two commands; `#` starts a comment line. `@NAME@` stands for a value that differs from run to run.
+A file of the kernel that was read is written as `cat PATH`, a device node looked at as `stat -Lc %Hr:%Lr PATH`; both
+fail with status 1. Secret words are `***`.
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import shlex
 import threading
@@ -25,7 +28,7 @@ from types import TracebackType
 from typing import Final
 
 from ganeti.errors import InvalidOutput, ProgramNotFound
-from ganeti.host.runner import Argument, Result, Runner
+from ganeti.host.runner import Argument, Result, Runner, shown
 
 _NO_LINE_END: Final = "\\"
 _NOT_FOUND: Final = "not found"
@@ -199,7 +202,7 @@ class ReplayRunner(Runner):
     ) -> Result:
         """Answer from the transcript (see `Runner.run`). Raises: UnexpectedCommand."""
         asked = Asked(
-            argv=tuple(str(word) for word in argv),
+            argv=shown(argv),
             env=dict(env or {}),
             reset_env=reset_env,
             cwd=str(cwd),
@@ -225,6 +228,19 @@ class ReplayRunner(Runner):
             timed_out=exchange.timed_out,
         )
 
+    def read(self, path: Path) -> str:
+        """Answer from the transcript (see `Runner.read`). Raises: FileNotFoundError, UnexpectedCommand."""
+        result = self.run(_read_argv(path))
+        if result.failed:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return result.stdout
+
+    def block_device(self, path: Path) -> tuple[int, int] | None:
+        """Answer from the transcript (see `Runner.block_device`). Raises: UnexpectedCommand."""
+        result = self.run(_device_argv(path))
+        major, _, minor = result.stdout.strip().partition(":")
+        return None if result.failed else (int(major), int(minor))
+
     def _take(self, asked: Asked) -> Exchange:
         candidates = self._left if self._any_order else self._left[:1]
         for index, exchange in enumerate(candidates):
@@ -233,6 +249,14 @@ class ReplayRunner(Runner):
         complaint = UnexpectedCommand(_difference(candidates, asked))
         self._complaint = self._complaint or complaint
         raise complaint
+
+
+def _read_argv(path: Path) -> tuple[str, ...]:
+    return ("cat", str(path))
+
+
+def _device_argv(path: Path) -> tuple[str, ...]:
+    return ("stat", "-Lc", "%Hr:%Lr", str(path))
 
 
 def _text(stdin: str | bytes | None) -> str:
@@ -290,7 +314,7 @@ class RecordingRunner(Runner):
         pass_fds: Sequence[int] = (),
     ) -> Result:
         """Run it by the other runner (see `Runner.run`)."""
-        words = tuple(str(word) for word in argv)
+        words = shown(argv)
         before = output.stat().st_size if output is not None and output.exists() else 0
         try:
             result = self._inner.run(
@@ -318,6 +342,25 @@ class RecordingRunner(Runner):
             )
         )
         return result
+
+    def read(self, path: Path) -> str:
+        """Read by the other runner (see `Runner.read`); only a file that is not there is recorded as failed."""
+        try:
+            text = self._inner.read(path)
+        except FileNotFoundError:
+            self._append(Exchange(argv=_read_argv(path), exit_code=1))
+            raise
+        self._append(Exchange(argv=_read_argv(path), stdout=text))
+        return text
+
+    def block_device(self, path: Path) -> tuple[int, int] | None:
+        """Look by the other runner (see `Runner.block_device`)."""
+        numbers = self._inner.block_device(path)
+        answer = Exchange(argv=_device_argv(path), exit_code=1)
+        if numbers is not None:
+            answer = Exchange(argv=_device_argv(path), stdout=f"{numbers[0]}:{numbers[1]}\n")
+        self._append(answer)
+        return numbers
 
     def _append(self, exchange: Exchange) -> None:
         text = render([exchange])

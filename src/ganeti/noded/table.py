@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-CALL_MODULES = ("instances", "disks", "os", "node")
+CALL_MODULES = ("instances", "disks", "mirrors", "volumes", "os", "node")
 """Modules of `ganeti.noded.calls` whose `CALLS` make the table."""
 
 _NAMES = """

@@ -11,13 +11,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ganeti.errors import BlockDeviceError
 from ganeti.host.system import System
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
+from ganeti.storage.observations import Observations
 from ganeti.tools import dd
+
+LogicalId = tuple[str | int | None, ...]
+"""Cluster-wide identity of a disk; its shape depends on the type (see `model.disk.Disk`)."""
 
 
 class BlockDevice(ABC):
@@ -35,11 +40,21 @@ class BlockDevice(ABC):
         for kind in kinds:
             BlockDevice.registered[kind] = cls
 
-    def __init__(self, system: System, disk: Disk, children: Sequence[BlockDevice | None] = ()) -> None:
-        """Describe the disk; look at nothing yet. Raises: BlockDeviceError when the description makes no sense."""
+    def __init__(
+        self,
+        system: System,
+        disk: Disk,
+        children: Sequence[BlockDevice | None] = (),
+        observed: Observations | None = None,
+    ) -> None:
+        """Describe the disk; look at nothing yet. Raises: BlockDeviceError when the description makes no sense.
+
+        `observed` is what the action has seen of the machine so far; a device of its own when nothing is shared.
+        """
         self.system = system
         self.disk = disk
         self.children = tuple(children)
+        self.observed = observed or Observations(system)
 
     @property
     @abstractmethod
@@ -140,7 +155,7 @@ class Renamable(ABC):
     """Devices whose identity can change."""
 
     @abstractmethod
-    def rename(self, new_id: tuple[str | int | None, ...]) -> None:
+    def rename(self, new_id: LogicalId) -> None:
         """Give the device the identity `new_id` (a logical id of the same type)."""
 
 
@@ -148,7 +163,7 @@ class Snapshotable(ABC):
     """Devices that can be frozen in time."""
 
     @abstractmethod
-    def snapshot(self, name: str | None, size_mib: int | None) -> tuple[str | int | None, ...]:
+    def snapshot(self, name: str | None, size_mib: int | None) -> LogicalId:
         """Take a snapshot; None means the driver's own choice. Return its logical id."""
 
 
@@ -168,13 +183,44 @@ class Wipeable(ABC):
         """Make the range read as zero."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorState:
+    """How the two copies stand to each other. `sync_percent` is None when nothing is being copied."""
+
+    is_standalone: bool
+    """Nobody talks to the other node, nor waits for it."""
+    is_connected: bool
+    """Both talk to each other and nothing is being copied."""
+    is_in_resync: bool
+    """Both talk to each other and one copy is being brought up to date, or is about to be."""
+    is_diskless: bool
+    """There is no local copy."""
+    is_up_to_date: bool
+    """The local copy is good."""
+    is_peer_up_to_date: bool
+    """The copy of the other node is good."""
+    sync_percent: float | None
+
+
 class Mirrored(ABC):
     """Devices that keep a copy on another node."""
 
     @abstractmethod
+    def mirror_state(self) -> MirrorState:
+        """How the copies stand to each other now (asked anew at every call). Raises: BlockDeviceError."""
+
+    @abstractmethod
     def disconnect_network(self) -> None:
-        """Stop talking to the other node."""
+        """Stop talking to the other node, and wait until that is so."""
 
     @abstractmethod
     def attach_network(self, *, both_primary: bool) -> None:
-        """Talk to the other node again."""
+        """Begin to talk to the other node; return before it answers. Raises: BlockDeviceError unless standalone."""
+
+    @abstractmethod
+    def add_children(self, children: Sequence[BlockDevice]) -> None:
+        """Give a device without local storage the children (data, then metadata) as its new local copy."""
+
+    @abstractmethod
+    def remove_children(self, paths: Sequence[Path]) -> None:
+        """Go on without the local copy, which lies at `paths` (data, then metadata); fine when it has none."""

@@ -44,6 +44,12 @@ class ScriptRunner(Runner):
     def shell(self, script: str, **_: object) -> Result:
         raise AssertionError(f"no shell is needed here: {script}")
 
+    def read(self, path: Path) -> str:
+        raise AssertionError(f"nobody needs {path} here")
+
+    def block_device(self, path: Path) -> tuple[int, int] | None:
+        raise AssertionError(f"nobody needs {path} here")
+
 
 @pytest.fixture
 def scripts() -> ScriptRunner:

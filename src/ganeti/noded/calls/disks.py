@@ -9,7 +9,6 @@ from ganeti.model.base import Mib
 from ganeti.model.disk import Disk
 from ganeti.model.instance import Instance
 from ganeti.noded.table import Call, Lane
-from ganeti.storage.units import Row
 
 
 def assemble(
@@ -25,17 +24,6 @@ def assemble(
 def grow(node: Node, disk: Disk, amount: Mib, dry_run: bool, backing_store: bool, exclusive_storage: bool) -> None:
     """All five are needed: a master that sends fewer is an old one that means another thing by them."""
     blockdev.grow(node, disk, amount, dry_run=dry_run, backing_store=backing_store, exclusive_storage=exclusive_storage)
-
-
-def list_storage(
-    node: Node,
-    type: str,  # noqa: A002 - the protocol's name, which an error about it shows
-    arguments: list[list[str]],
-    name: str | None,
-    fields: list[str],
-) -> list[Row]:
-    """The arguments of file storage are one list of directories."""
-    return file_storage.list_units(node, type, arguments[0] if arguments else [], name, fields)
 
 
 CALLS = (
@@ -61,5 +49,4 @@ CALLS = (
     Call("file_storage_dir_create", file_storage.create_directory),
     Call("file_storage_dir_remove", file_storage.remove_directory),
     Call("file_storage_dir_rename", file_storage.rename_directory),
-    Call("storage_list", list_storage, shared=True),
 )

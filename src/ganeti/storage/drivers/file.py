@@ -30,6 +30,7 @@ from ganeti.host.system import System
 from ganeti.model.disk import Disk, DiskType
 from ganeti.storage import allowed_paths, file_system
 from ganeti.storage.base import BlockDevice, Growable, Renamable, Wipeable
+from ganeti.storage.observations import Observations
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,15 @@ DISK_MODE = 0o600
 class FileDisk(BlockDevice, Growable, Renamable, Wipeable, kinds=(DiskType.FILE, DiskType.SHAREDFILE)):
     """A sparse file of the disk's size."""
 
-    def __init__(self, system: System, disk: Disk, children: Sequence[BlockDevice | None] = ()) -> None:
+    def __init__(
+        self,
+        system: System,
+        disk: Disk,
+        children: Sequence[BlockDevice | None] = (),
+        observed: Observations | None = None,
+    ) -> None:
         """Describe the disk. Raises: BlockDeviceError; FileStoragePathError when its path is not allowed."""
-        super().__init__(system, disk, children)
+        super().__init__(system, disk, children, observed)
         if children:
             raise BlockDeviceError(f"{disk.describe()}: a file disk has no children")
         self._file = _path_of(disk, disk.logical_id)

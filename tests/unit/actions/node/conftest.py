@@ -75,6 +75,12 @@ class ScriptedRunner:
     def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
         return self.run(["/bin/sh", "-c", script], timeout_s=timeout_s)
 
+    def read(self, path: Path) -> str:
+        return self.check(["cat", path]).stdout
+
+    def block_device(self, path: Path) -> tuple[int, int] | None:
+        raise AssertionError(f"nobody asked for {path} so far")
+
 
 def missing(program: str) -> Callable[[Ran], Result | None]:
     """An answer for a machine without that program."""
