@@ -130,6 +130,7 @@ def paths(tmp_path: Path) -> Paths:
         root=tmp_path,
         package_dir=tmp_path / "usr/lib/ganeti",
         os_search_path=(tmp_path / "srv/ganeti/os",),
+        ext_search_path=(tmp_path / "srv/ganeti/extstorage",),
     )
     for directory in (
         result.queue_dir,
@@ -142,6 +143,7 @@ def paths(tmp_path: Path) -> Paths:
         result.temporary_dir,
         result.package_dir,
         *result.os_search_path,
+        *result.ext_search_path,
     ):
         directory.mkdir(parents=True)
     result.etc_hosts.write_text("127.0.0.1 localhost\n")

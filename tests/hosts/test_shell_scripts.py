@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = (".ci", "lab", "libexec", "os", "scripts")
+PLACES = (".ci", "examples", "lab", "libexec", "os", "scripts")
 
 
 def shell_scripts() -> list[Path]:
@@ -24,7 +24,7 @@ def is_shell(path: Path) -> bool:
 
 
 def test_there_are_shell_scripts_where_they_are_looked_for() -> None:
-    assert {path.parent.name for path in shell_scripts()} >= {"scripts", "busybox", "debootstrap", "libexec"}
+    assert {path.parent.name for path in shell_scripts()} >= {"scripts", "busybox", "debootstrap", "libexec", "loop"}
 
 
 @pytest.mark.parametrize("script", shell_scripts(), ids=lambda path: str(path.relative_to(ROOT)))

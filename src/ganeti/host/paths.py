@@ -69,6 +69,12 @@ class Paths:
         Path("/usr/lib/ganeti/os"),
         Path("/usr/share/ganeti/os"),
     )
+    ext_search_path: tuple[Path, ...] = (
+        Path("/srv/ganeti/extstorage"),
+        Path("/usr/local/lib/ganeti/extstorage"),
+        Path("/usr/lib/ganeti/extstorage"),
+        Path("/usr/share/ganeti/extstorage"),
+    )
     allocator_search_path: tuple[Path, ...] = (
         Path("/usr/local/lib/ganeti/iallocators"),
         Path("/usr/lib/ganeti/iallocators"),
@@ -156,6 +162,11 @@ class Paths:
         return self.log_dir / "os"
 
     @property
+    def ext_log_dir(self) -> Path:
+        """Logs of the scripts of storage providers."""
+        return self.log_dir / "extstorage"
+
+    @property
     def temporary_dir(self) -> Path:
         """Files of one call."""
         return self.under("/tmp")  # noqa: S108 - files in it get unguessable names and are opened exclusively
@@ -191,6 +202,16 @@ class Paths:
     def restricted_commands_lock(self) -> Path:
         """Lock of those who start one."""
         return self.lock_dir / "ganeti-restricted-commands.lock"
+
+    @property
+    def gluster_lock(self) -> Path:
+        """Lock of those who mount a gluster volume."""
+        return self.lock_dir / "ganeti-gluster.lock"
+
+    @property
+    def rbd_lock(self) -> Path:
+        """Lock of those who map an image of a Ceph cluster."""
+        return self.lock_dir / "ganeti-rbd.lock"
 
     @property
     def metad_socket(self) -> Path:
