@@ -1,6 +1,7 @@
 """Life of a guest's disk on this node: create, assemble, open, close, shut down, remove, grow, rename; and its state.
 
-Order of steps and their undo; what a step does is the driver's business. Contents are `blockdev_data`'s.
+Order of steps and their undo; what a step does is the driver's business. Contents are `blockdev_data`'s. Whatever an
+action looks at, it looks at once for all its disks: they share what was seen of the machine.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from ganeti.host import clock
 from ganeti.model.base import Mib, Name
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
 from ganeti.storage import tree
-from ganeti.storage.base import BlockDevice, Growable, Renamable, Snapshotable
+from ganeti.storage.base import BlockDevice, Growable, LogicalId, Renamable, Snapshotable
+from ganeti.storage.registry import BlockDevices
 
 log = logging.getLogger(__name__)
 
-LogicalId = tuple[str | int | None, ...]
 Index = Annotated[int, Meta(ge=0)]
 """Place of a disk in its guest, from 0."""
 
@@ -56,8 +57,10 @@ def create(
     When a step after the making fails the device is removed again (the packaged daemon leaves it), or the error says
     that it stays. Raises: BlockDeviceError, CommandError, NotSupported.
     """
-    children = [_assemble_below(node, child, disk, owner, on_primary=on_primary) for child in disk.children or ()]
-    device = node.storage.device(disk, children)
+    devices = node.storage.observing()
+    note = _note(node, owner, on_primary=on_primary)
+    children = [_assemble_below(devices, child, disk, note, on_primary=on_primary) for child in disk.children or ()]
+    device = devices.device(disk, children)
     device.create(exclusive_storage=exclusive_storage)
     with ExitStack() as undo:
         undo.push(_Discard(node, device))
@@ -65,7 +68,7 @@ def create(
             device.assemble()
             if on_primary or disk.opened_on_secondary:
                 device.open(force=True)
-            _note(node, owner, on_primary=on_primary)(device)
+            note(device)
         device.set_info(info)
         undo.pop_all()
     log.info("Created %s for %s", disk.describe(), owner)
@@ -79,9 +82,8 @@ def assemble(
 
     None when nothing has to be active on a secondary node. May be repeated. Raises: BlockDeviceError, CommandError.
     """
-    device = tree.assemble(
-        node.storage, disk, as_primary=as_primary, activated=_note(node, instance_name, on_primary=as_primary)
-    )
+    note = _note(node, instance_name, on_primary=as_primary)
+    device = tree.assemble(node.storage.observing(), disk, as_primary=as_primary, activated=note)
     if device is None:
         return None
     dev_path = None if device.dev_path is None else str(device.dev_path)
@@ -97,7 +99,7 @@ def open(node: Node, instance_name: Name, disks: tuple[Disk, ...], exclusive: bo
 
     All are found before the first is opened. Raises: BlockDeviceError with what failed of every disk.
     """
-    devices = [tree.get(node.storage, disk) for disk in disks]
+    devices = _get_all(node, disks)
 
     def open_and_link(index: int, device: BlockDevice) -> None:
         device.open(exclusive=exclusive)
@@ -111,7 +113,7 @@ def close(node: Node, instance_name: str, disks: tuple[Disk, ...]) -> None:
 
     All are found before the first is closed. Raises: BlockDeviceError with what failed of every disk.
     """
-    devices = [tree.get(node.storage, disk) for disk in disks]
+    devices = _get_all(node, disks)
     _do_to_all(devices, lambda _, device: device.close())
     if instance_name:
         disk_links.remove(node, instance_name, len(disks))
@@ -120,12 +122,14 @@ def close(node: Node, instance_name: str, disks: tuple[Disk, ...]) -> None:
 def shutdown(node: Node, disk: Disk) -> None:
     """Make a disk and all below it inactive; what is missing is fine. Links stay. Raises: BlockDeviceError."""
 
+    devices = node.storage.observing()
+
     def act(device: BlockDevice) -> None:
         path = device.dev_path
         device.shutdown()
         device_cache.remove(node, path)
 
-    _raise_joined(tree.take_down(disk, find_device=lambda one: tree.find(node.storage, one), act=act))
+    _raise_joined(tree.take_down(disk, find_device=lambda one: tree.find(devices, one), act=act))
 
 
 def remove(node: Node, disk: Disk) -> None:
@@ -134,13 +138,15 @@ def remove(node: Node, disk: Disk) -> None:
     Raises: BlockDeviceError naming all that failed; FileStoragePathError for a path that is not allowed.
     """
 
+    devices = node.storage.observing()
+
     def act(device: BlockDevice) -> None:
         path = device.dev_path
         _remove_patiently(node, device)
         device_cache.remove(node, path)
         log.info("Removed %s", device.disk.describe())
 
-    _raise_joined(tree.take_down(disk, find_device=lambda one: tree.find_leniently(node.storage, one), act=act))
+    _raise_joined(tree.take_down(disk, find_device=lambda one: tree.find_leniently(devices, one), act=act))
 
 
 def grow(node: Node, disk: Disk, amount: Mib, *, dry_run: bool, backing_store: bool, exclusive_storage: bool) -> None:
@@ -148,7 +154,7 @@ def grow(node: Node, disk: Disk, amount: Mib, *, dry_run: bool, backing_store: b
 
     Raises: BlockDeviceError, CommandError; NotSupported when disks of this type keep their size.
     """
-    device = tree.get(node.storage, disk)
+    device = tree.get(node.storage.observing(), disk)
     if not isinstance(device, Growable):
         raise NotSupported(disk.dev_type, "growing")
     device.grow(amount, dry_run=dry_run, backing_store=backing_store, exclusive_storage=exclusive_storage)
@@ -161,7 +167,7 @@ def snapshot(node: Node, disk: Disk, name: str | None, size: Mib | None) -> Logi
 
     Raises: BlockDeviceError, CommandError; NotSupported when disks of this type cannot be frozen.
     """
-    device = tree.get(node.storage, disk)
+    device = tree.get(node.storage.observing(), disk)
     if not isinstance(device, Snapshotable):
         raise NotSupported(disk.dev_type, "snapshots")
     return device.snapshot(name, size)
@@ -172,9 +178,10 @@ def rename(node: Node, renames: tuple[tuple[Disk, LogicalId], ...]) -> None:
 
     Raises: BlockDeviceError naming all that failed; at once when a disk cannot even be looked for.
     """
+    devices = node.storage.observing()
     failures: list[str] = []
     for disk, new_id in renames:
-        device = tree.find(node.storage, disk)
+        device = tree.find(devices, disk)
         if device is None:
             failures.append(f"{disk.describe()} was not found, so it cannot be renamed")
             continue
@@ -195,31 +202,33 @@ def rename(node: Node, renames: tuple[tuple[Disk, LogicalId], ...]) -> None:
 
 def set_info(node: Node, disk: Disk, info: str) -> None:
     """Note with the device whose disk it is. Raises: BlockDeviceError, CommandError."""
-    tree.get(node.storage, disk).set_info(info)
+    tree.get(node.storage.observing(), disk).set_info(info)
 
 
 def find(node: Node, disk: Disk) -> BlockDevStatus | None:
     """State of a disk's own device; None when it is not on this node. Raises: BlockDeviceError, CommandError."""
-    device = tree.find(node.storage, disk)
+    device = tree.find(node.storage.observing(), disk)
     return None if device is None else device.status()
 
 
 def pause_resume_sync(node: Node, disks: tuple[Disk, ...], pause: bool) -> list[tuple[bool, str | None]]:
     """Stop or go on synchronising; one answer a disk, (worked, what went wrong)."""
-    return [_pause_resume(node, disk, pause=pause) for disk in disks]
+    devices = node.storage.observing()
+    return [_pause_resume(devices, disk, pause=pause) for disk in disks]
 
 
 def mirror_status(node: Node, disks: tuple[Disk, ...]) -> list[BlockDevStatus]:
     """State of each disk with that of its children folded in. Raises: BlockDeviceError at the first missing one."""
-    return [combined_status(tree.get(node.storage, disk)) for disk in disks]
+    return [combined_status(device) for device in _get_all(node, disks)]
 
 
 def mirror_status_multi(node: Node, disks: tuple[Disk, ...]) -> list[tuple[bool, BlockDevStatus | str]]:
     """Like `mirror_status`, one (True, state) or (False, text) a disk, so that a bad disk spoils no other."""
+    devices = node.storage.observing()
     answers: list[tuple[bool, BlockDevStatus | str]] = []
     for disk in disks:
         try:
-            answers.append((True, combined_status(tree.get(node.storage, disk))))
+            answers.append((True, combined_status(tree.get(devices, disk))))
         except NodeError as err:
             log.warning("The state of %s cannot be told: %s", disk.describe(), err)
             answers.append((False, str(err)))
@@ -258,9 +267,10 @@ class _Discard:
             device_cache.remove(self._node, path)
 
 
-def _assemble_below(node: Node, child: Disk, parent: Disk, owner: str, *, on_primary: bool) -> BlockDevice | None:
-    note = _note(node, owner, on_primary=on_primary)
-    device = tree.assemble(node.storage, child, as_primary=on_primary, activated=note)
+def _assemble_below(
+    devices: BlockDevices, child: Disk, parent: Disk, note: Callable[[BlockDevice], None], *, on_primary: bool
+) -> BlockDevice | None:
+    device = tree.assemble(devices, child, as_primary=on_primary, activated=note)
     if device is not None and (on_primary or parent.assembled_on_secondary):
         device.open()
     return device
@@ -280,6 +290,7 @@ def _remove_patiently(node: Node, device: BlockDevice) -> None:
         try:
             device.remove()
         except tree.FAILURES as err:
+            device.observed.forget()
             raise clock.TryAgain(str(err)) from err
 
     try:
@@ -288,13 +299,18 @@ def _remove_patiently(node: Node, device: BlockDevice) -> None:
         raise BlockDeviceError(str(err)) from err
 
 
-def _pause_resume(node: Node, disk: Disk, *, pause: bool) -> tuple[bool, str | None]:
+def _pause_resume(devices: BlockDevices, disk: Disk, *, pause: bool) -> tuple[bool, str | None]:
     try:
-        worked = tree.get(node.storage, disk).pause_resume_sync(pause=pause)
+        worked = tree.get(devices, disk).pause_resume_sync(pause=pause)
     except NodeError as err:
         return False, str(err)
     verb = "Pause" if pause else "Resume"
     return worked, None if worked else f"{verb} of the synchronisation of {disk.iv_name or disk.describe()} failed"
+
+
+def _get_all(node: Node, disks: Sequence[Disk]) -> list[BlockDevice]:
+    devices = node.storage.observing()
+    return [tree.get(devices, disk) for disk in disks]
 
 
 def _do_to_all(devices: Sequence[BlockDevice], step: Callable[[int, BlockDevice], None]) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
 from ganeti.errors import BlockDeviceError, InvalidParameter, NodeError, UnsafePath
+from ganeti.host import block_devices
 from ganeti.host.paths import absolute, below
 from ganeti.model.base import Mib
 from ganeti.model.disk import Disk
 from ganeti.storage import tree
 from ganeti.storage.base import BlockDevice, Wipeable
+from ganeti.storage.registry import BlockDevices
 from ganeti.tools import curl, dd, pipeline
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def wipe(node: Node, disk: Disk, offset: Mib, size: Mib) -> None:
     Raises: InvalidParameter for a range beyond the disk; BlockDeviceError, CommandError.
     """
     _check_range(disk, offset, size)
-    device = tree.get(node.storage, disk)
+    device = tree.get(node.storage.observing(), disk)
     if isinstance(device, Wipeable):
         device.wipe(offset, size)
         return
@@ -49,8 +51,9 @@ def convert(node: Node, source: Disk, target: Disk) -> None:
         raise InvalidParameter("source", "how much of it to copy is not known: its size is 0")
     if target.size < source.size:
         raise InvalidParameter("target", f"its {target.size} MiB are less than the {source.size} MiB of the source")
-    devices = [tree.get(node.storage, disk) for disk in (source, target)]
-    node.runner.check(pipeline.argv(devices[0].export_argv(), devices[1].import_argv()))
+    devices = node.storage.observing()
+    exported, imported = tree.get(devices, source).export_argv(), tree.get(devices, target).import_argv()
+    node.runner.check(pipeline.argv(exported, imported))
     log.info("Copied %s to %s", source.describe(), target.describe())
 
 
@@ -63,7 +66,7 @@ def image(node: Node, disk: Disk, image: str, size: Mib) -> None:
     _check_range(disk, 0, size)
     is_url = image.partition("://")[0].lower() in curl.SCHEMES and "://" in image
     path = None if is_url else _local_image(image, size)
-    device = tree.get(node.storage, disk)
+    device = tree.get(node.storage.observing(), disk)
     target, direct = _path(device), device.takes_direct_io()
     if path is not None:
         node.runner.check(dd.copy_argv(path, target, blocks=size, direct=direct))
@@ -75,12 +78,16 @@ def image(node: Node, disk: Disk, image: str, size: Mib) -> None:
 
 def dimensions(node: Node, disks: tuple[Disk, ...]) -> list[tuple[int, int | None] | None]:
     """Size in bytes and number of physical disks of each disk; None for one that cannot be told."""
-    return [_dimensions(node, disk) for disk in disks]
+    devices = node.storage.observing()
+    return [_dimensions(devices, disk) for disk in disks]
 
 
-def sizes(node: Node, devices: list[str]) -> dict[str, int]:  # noqa: ARG001 - every action has a node
-    """Sizes in MiB, rounded down, of those paths that are block devices below `/dev`; all others are left out."""
-    found = ((path, _block_device_size(path)) for path in devices)
+def sizes(node: Node, devices: list[str]) -> dict[str, int]:
+    """Sizes in MiB, rounded down, of those paths that are block devices below `/dev`; all others are left out.
+
+    Links below `/dev` are followed wherever they lead; no device is opened, so the passive half of a mirror counts too.
+    """
+    found = ((path, _block_device_size(node, path)) for path in devices)
     return {path: size // MIB for path, size in found if size is not None}
 
 
@@ -116,29 +123,24 @@ def _local_image(image: str, size: int) -> Path:
     return path
 
 
-def _dimensions(node: Node, disk: Disk) -> tuple[int, int | None] | None:
+def _dimensions(devices: BlockDevices, disk: Disk) -> tuple[int, int | None] | None:
     try:
-        device = tree.find(node.storage, disk)
+        device = tree.find(devices, disk)
         return None if device is None else (device.actual_size(), device.spindles())
     except NodeError as err:
         log.warning("The size of %s cannot be told: %s", disk.describe(), err)
         return None
 
 
-def _block_device_size(name: str) -> int | None:
+def _block_device_size(node: Node, name: str) -> int | None:
     try:
         path = below(DEV, name)
-        if not stat.S_ISBLK(path.stat().st_mode):
-            return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            # For a block device the end is its size, as the BLKGETSIZE64 request would say.
-            return os.lseek(descriptor, 0, os.SEEK_END)
-        finally:
-            os.close(descriptor)
     except UnsafePath:
         return None
-    except OSError as err:
+    try:
+        numbers = block_devices.numbers(node.runner, path)
+        return None if numbers is None else block_devices.size_bytes(node.runner, numbers)
+    except BlockDeviceError as err:
         log.warning("The size of %s cannot be told: %s", name, err)
         return None
 

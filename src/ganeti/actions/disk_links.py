@@ -15,6 +15,7 @@ from ganeti.model.disk import Disk
 from ganeti.model.instance import AttachedDisk, Instance
 from ganeti.storage import tree
 from ganeti.storage.base import BlockDevice, UserspaceAccess
+from ganeti.storage.registry import BlockDevices
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ def gather_and_link(node: Node, instance: Instance) -> list[AttachedDisk]:
 
     Raises: BlockDeviceError at the first disk that is not there or cannot be opened; those before it stay open.
     """
-    return [_open_and_link(node, instance, index, disk) for index, disk in enumerate(instance.attached_disks)]
+    devices = node.storage.observing()
+    return [_open_and_link(node, devices, instance, index, disk) for index, disk in enumerate(instance.attached_disks)]
 
 
 def userspace_uri(device: BlockDevice, hypervisor: str) -> str | None:
@@ -65,8 +67,8 @@ def userspace_uri(device: BlockDevice, hypervisor: str) -> str | None:
     return device.userspace_uri(hypervisor)
 
 
-def _open_and_link(node: Node, instance: Instance, index: int, disk: Disk) -> AttachedDisk:
-    device = tree.get(node.storage, disk)
+def _open_and_link(node: Node, devices: BlockDevices, instance: Instance, index: int, disk: Disk) -> AttachedDisk:
+    device = tree.get(devices, disk)
     device.open()
     link = make(node, instance.name, index, device.dev_path)
     uri = userspace_uri(device, instance.hypervisor)

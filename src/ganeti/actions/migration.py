@@ -15,6 +15,7 @@ from ganeti.hypervisor.base import Migratable
 from ganeti.model.disk import Disk
 from ganeti.model.instance import AttachedDisk, Instance, MigrationStatus
 from ganeti.storage import tree
+from ganeti.storage.registry import BlockDevices
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +85,14 @@ def _disks(node: Node, instance: Instance) -> Sequence[AttachedDisk]:
     They are not opened a second time: another node has them open too, and a plain `open` asks for them alone. Where
     nobody opened them (callers of 2.7 leave that to this step) it is done here.
     """
-    attached = [_attached(node, instance, index, disk) for index, disk in enumerate(instance.attached_disks)]
+    devices = node.storage.observing()
+    attached = [_attached(node, devices, instance, index, disk) for index, disk in enumerate(instance.attached_disks)]
     if all(disk.link is not None or disk.uri is not None for disk in attached):
         return attached
     return disk_links.gather_and_link(node, instance)
 
 
-def _attached(node: Node, instance: Instance, index: int, disk: Disk) -> AttachedDisk:
+def _attached(node: Node, devices: BlockDevices, instance: Instance, index: int, disk: Disk) -> AttachedDisk:
     link = node.paths.disk_link(instance.name, index)
-    uri = disk_links.userspace_uri(tree.get(node.storage, disk), instance.hypervisor) if disk.wants_userspace else None
+    uri = disk_links.userspace_uri(tree.get(devices, disk), instance.hypervisor) if disk.wants_userspace else None
     return AttachedDisk(disk=disk, link=str(link) if link.is_symlink() else None, uri=uri)

@@ -16,6 +16,7 @@ from ganeti.model.network import Nic
 from ganeti.model.os import OperatingSystem, split_variant
 from ganeti.storage import tree
 from ganeti.storage.base import BlockDevice, UserspaceAccess
+from ganeti.storage.registry import BlockDevices
 
 Environment = dict[str, str]
 
@@ -58,8 +59,9 @@ def of_instance(node: Node, instance: Instance, definition: OperatingSystem, deb
         "DISK_COUNT": str(len(instance.attached_disks)),
         "NIC_COUNT": str(len(instance.nics)),
     }
+    devices = node.storage.observing()
     for index, disk in enumerate(instance.attached_disks):
-        env |= _disk(node, instance, disk, f"DISK_{index}_")
+        env |= _disk(devices, instance, disk, f"DISK_{index}_")
     for index, nic in enumerate(instance.nics):
         env |= _nic(instance, nic, f"NIC_{index}_")
     env |= {f"INSTANCE_BE_{key}": str(value) for key, value in instance.beparams.items()}
@@ -67,8 +69,9 @@ def of_instance(node: Node, instance: Instance, definition: OperatingSystem, deb
     return env
 
 
-def _disk(node: Node, instance: Instance, disk: Disk, prefix: str) -> Environment:
-    device = _open_device(node, disk)
+def _disk(devices: BlockDevices, instance: Instance, disk: Disk, prefix: str) -> Environment:
+    device = tree.get(devices, disk)
+    device.open()
     values: dict[str, str | None] = {
         "PATH": None if device.dev_path is None else str(device.dev_path),
         "ACCESS": str(disk.mode or DiskMode.READ_WRITE),
@@ -80,12 +83,6 @@ def _disk(node: Node, instance: Instance, disk: Disk, prefix: str) -> Environmen
         "BACKEND_TYPE": _backend_type(disk),
     }
     return {f"{prefix}{key}": value for key, value in values.items() if value is not None}
-
-
-def _open_device(node: Node, disk: Disk) -> BlockDevice:
-    device = tree.get(node.storage, disk)
-    device.open()
-    return device
 
 
 def _nic(instance: Instance, nic: Nic, prefix: str) -> Environment:

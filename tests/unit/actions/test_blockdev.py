@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
 import pytest
-from tests.unit.storage.scripted import Script, ScriptedDevices, mirrored, name_of, plain, single, state
+from tests.unit.storage.scripted import (
+    Script,
+    ScriptedDevice,
+    ScriptedDevices,
+    mirrored,
+    name_of,
+    plain,
+    single,
+    state,
+)
 
 from ganeti.actions import blockdev
 from ganeti.actions.blockdev import Assembled
@@ -15,6 +25,8 @@ from ganeti.errors import BlockDeviceError, CommandError, FileStoragePathError, 
 from ganeti.host.clock import FakeClock
 from ganeti.host.system import System
 from ganeti.model.disk import Disk, DiskType, LocalDiskStatus
+from ganeti.storage.base import BlockDevice
+from ganeti.storage.observations import Observations
 
 BROKEN = BlockDeviceError("broken")
 BUSY = CommandError(["lvremove"], "exited with status 5", "in use")
@@ -319,3 +331,57 @@ def test_pausing_answers_for_every_disk(scripted: Node, script: Script) -> None:
     assert answers[0][0] is False
     assert blockdev.pause_resume_sync(scripted, (single("c"),), False) == [(True, None)]
     assert script.named("resume") == [name_of(single("c"))]
+
+
+# Looks at the machine ------------------------------------------------------------------------------------------------
+
+MANY = tuple(mirrored(f"d{number}") for number in range(20))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda node: blockdev.open(node, OWNER, MANY, True),
+        lambda node: blockdev.close(node, OWNER, MANY),
+        lambda node: blockdev.mirror_status(node, MANY),
+        lambda node: blockdev.mirror_status_multi(node, MANY),
+        lambda node: blockdev.pause_resume_sync(node, MANY, True),
+        lambda node: blockdev.find(node, MANY[0]),
+        lambda node: blockdev.shutdown(node, MANY[0]),
+        lambda node: blockdev.set_info(node, MANY[0], "text"),
+    ],
+)
+def test_one_action_looks_once_however_many_disks(
+    scripted: Node, script: Script, action: Callable[[Node], object]
+) -> None:
+    action(scripted)
+    assert script.looks == 1
+    action(scripted)
+    assert script.looks == 2
+
+
+def test_what_was_changed_is_looked_at_again(scripted: Node, script: Script) -> None:
+    script.missing = {"d.data"}  # removed by somebody else
+    blockdev.remove(scripted, mirrored("d"))
+    assert script.named("remove") == ["d", "d.meta"]
+    assert script.looks == 2
+
+
+def test_a_busy_disk_is_looked_at_anew_before_it_is_tried_again(scripted: Node, script: Script) -> None:
+    script.fail("remove", "d", BUSY, times=3)
+    seen: list[int] = []
+
+    class Looking(ScriptedDevice):
+        def remove(self) -> None:
+            seen.append(self.observed.of(script.look))
+            super().remove()
+
+    class Devices(ScriptedDevices):
+        def device(self, disk: Disk, children: Sequence[BlockDevice | None] = ()) -> BlockDevice:
+            return Looking(self.machine, disk, children, script, self.seen)
+
+        def observing(self) -> Devices:
+            return Devices(self.machine, script, Observations(self.machine))
+
+    blockdev.remove(replace(scripted, storage=Devices(scripted.system, script)), single("d"))
+    assert seen == [1, 2, 3, 4]

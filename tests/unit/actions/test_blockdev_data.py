@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.storage.scripted import Script, ScriptedDevices, single
+from tests.unit.storage.scripted import Script, ScriptedDevices, mirrored, single
 
 from ganeti.actions import blockdev_data
 from ganeti.actions.node import Node
@@ -144,7 +144,39 @@ def test_dimensions_answer_for_every_disk(node_running: Callable[[str], Node], s
     assert found == [None, None, (10 << 20, 2), (10 << 20, None)]
 
 
-def test_sizes_leave_out_what_is_no_block_device(node: Node, tmp_path: Path) -> None:
+SIZES = """\
+$ stat -Lc %Hr:%Lr /dev/null
+= 1
+
+$ stat -Lc %Hr:%Lr /dev/xenvg/disk0
+> 253:4
+= 0
+
+$ cat /sys/dev/block/253:4/size
+> 20479
+= 0
+
+$ stat -Lc %Hr:%Lr /dev/gone
+> 253:5
+= 0
+
+$ cat /sys/dev/block/253:5/size
+= 1
+"""
+
+
+def test_sizes_of_block_devices_come_from_the_kernel_and_open_none(node_running: Callable[[str], Node]) -> None:
+    names = ["/dev/null", "/dev/xenvg/disk0", "/dev/gone"]
+    assert blockdev_data.sizes(node_running(SIZES), names) == {"/dev/xenvg/disk0": 9}
+
+
+def test_sizes_are_told_of_nothing_outside_of_dev(node: Node, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    names = [str(tmp_path / "file"), "/dev/null", "/dev/no-such-device", "relative", "/dev", "/dev/../etc/passwd", ""]
+    names = [str(tmp_path / "file"), "relative", "/dev", "/dev/../etc/passwd", "", "/dev/\0", "/development/x"]
     assert blockdev_data.sizes(node, names) == {}
+
+
+def test_many_disks_are_one_look_at_the_machine(node_running: Callable[[str], Node], script: Script) -> None:
+    disks = tuple(mirrored(f"d{number}") for number in range(30))
+    assert len(blockdev_data.dimensions(node_running(""), disks)) == 30
+    assert script.looks == 1

@@ -10,6 +10,7 @@ from ganeti.errors import NodeError
 from ganeti.host.system import System
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
 from ganeti.storage.base import BlockDevice
+from ganeti.storage.observations import Observations
 from ganeti.storage.registry import BlockDevices
 
 
@@ -21,6 +22,12 @@ class Script:
     missing: set[str] = field(default_factory=set)
     states: dict[str, BlockDevStatus] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
+    looks: int = 0
+
+    def look(self, _: System) -> int:
+        """The question about the machine that every device has an answer in."""
+        self.looks += 1
+        return self.looks
 
     def note(self, method: str, name: str) -> None:
         """Remember a call and fail if the test wants it to."""
@@ -41,8 +48,15 @@ class Script:
 class ScriptedDevice(BlockDevice):
     """Can do nothing beyond what every device must; it is registered nowhere."""
 
-    def __init__(self, system: System, disk: Disk, children: Sequence[BlockDevice | None], script: Script) -> None:
-        super().__init__(system, disk, children)
+    def __init__(
+        self,
+        system: System,
+        disk: Disk,
+        children: Sequence[BlockDevice | None],
+        script: Script,
+        observed: Observations | None = None,
+    ) -> None:
+        super().__init__(system, disk, children, observed)
         self.name = name_of(disk)
         self.script = script
 
@@ -52,13 +66,16 @@ class ScriptedDevice(BlockDevice):
 
     def attach(self) -> bool:
         self.script.note("attach", self.name)
+        self.observed.of(self.script.look)
         return self.name not in self.script.missing
 
     def create(self, *, exclusive_storage: bool) -> None:
         self.script.note("create", self.name)
+        self.observed.forget()
 
     def assemble(self) -> None:
         self.script.note("assemble", self.name)
+        self.observed.forget()
 
     def open(self, *, force: bool = False, exclusive: bool = True) -> None:
         self.script.note("force open" if force else "open" if exclusive else "open shared", self.name)
@@ -71,6 +88,7 @@ class ScriptedDevice(BlockDevice):
 
     def remove(self) -> None:
         self.script.note("remove", self.name)
+        self.observed.forget()
         self.script.missing.add(self.name)
 
     def set_info(self, text: str) -> None:
@@ -94,13 +112,17 @@ class ScriptedDevice(BlockDevice):
 class ScriptedDevices(BlockDevices):
     """Makes scripted devices for disks of every type."""
 
-    def __init__(self, system: System, script: Script) -> None:
-        super().__init__(system)
+    def __init__(self, system: System, script: Script, seen: Observations | None = None) -> None:
+        super().__init__(system, seen)
         self.machine = system
         self.script = script
+        self.seen = seen
+
+    def observing(self) -> BlockDevices:
+        return ScriptedDevices(self.machine, self.script, Observations(self.machine))
 
     def device(self, disk: Disk, children: Sequence[BlockDevice | None] = ()) -> BlockDevice:
-        return ScriptedDevice(self.machine, disk, children, self.script)
+        return ScriptedDevice(self.machine, disk, children, self.script, self.seen)
 
 
 def name_of(disk: Disk) -> str:
