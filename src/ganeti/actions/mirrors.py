@@ -20,6 +20,7 @@ from ganeti.model.disk import Disk
 from ganeti.storage import tree
 from ganeti.storage.base import BlockDevice, Mirrored, MirrorState
 from ganeti.storage.registry import BlockDevices
+from ganeti.tools.drbd import module
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ LINK_DELAY_S: Final = 0.1
 LINK_DELAY_FACTOR: Final = 1.5
 LINK_LONGEST_DELAY_S: Final = 5.0
 LINK_TIMEOUT_S: Final = 120.0
-
-USERMODE_HELPER: Final = Path("/sys/module/drbd/parameters/usermode_helper")
 
 SYNC_DELAY_S: Final = 1.0
 SYNC_TIMEOUT_S: Final = 15.0
@@ -157,17 +156,8 @@ def _path(devices: BlockDevices, disk: Disk) -> Path:
 
 
 def usermode_helper(node: Node) -> str:
-    """Program that the kernel calls when something happens to a mirror. Raises: BlockDeviceError."""
-    try:
-        text = node.runner.read(USERMODE_HELPER)
-    except FileNotFoundError as err:
-        raise BlockDeviceError(f"{USERMODE_HELPER} is missing: the kernel module is not loaded") from err
-    except OSError as err:
-        raise BlockDeviceError(f"{USERMODE_HELPER} cannot be read: {err.strerror}") from err
-    helper = text.partition("\n")[0]
-    if not helper:
-        raise BlockDeviceError(f"{USERMODE_HELPER} names no program")
-    return helper
+    """Program that the kernel calls when something happens to a DRBD disk. Raises: BlockDeviceError."""
+    return module.usermode_helper(node.runner)
 
 
 # Looking -------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The node's part of cluster verification: what is asked is answered, key by key, in the order of 3.0.2.
 
-The subjects are in `verify_host`, `verify_network`, `verify_ssh`, `verify_storage`; guests are here.
+The subjects are in `verify_host`, `verify_network`, `verify_ssh`, `verify_storage`, `verify_drbd`; guests are here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ganeti.actions import (
     bridges,
     instance_queries,
     os_definitions,
+    verify_drbd,
     verify_host,
     verify_network,
     verify_ssh,
@@ -77,9 +78,9 @@ class _Questions:
             "exclusive-pvs": lambda: storage.shared_volumes(storage.physical_volumes(node, what.pvlist or ())),
             "version": lambda: (PROTOCOL_VERSION, RELEASE_VERSION),
             "hvinfo": self._facts,
-            "drbd-version": storage.drbd_problem,
-            "drbd-list": storage.drbd_problem,
-            "drbd-helper": lambda: (False, storage.drbd_problem()),
+            "drbd-version": lambda: verify_drbd.version(node),
+            "drbd-list": lambda: verify_drbd.used_minors(node),
+            "drbd-helper": lambda: verify_drbd.helper(node),
             "nodesetup": host.set_up_problems,
             "time": lambda: host.clock(node),
             "oslist": lambda: os_definitions.diagnose(node),

@@ -1,12 +1,10 @@
-"""Verification of storage: LVM as it reports itself, DRBD, and the directories of file disks."""
+"""Verification of storage: LVM as it reports itself, and the directories of file disks."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
 from msgspec import UNSET, UnsetType
 
@@ -16,8 +14,6 @@ from ganeti.storage import allowed_paths
 from ganeti.tools import lvm
 
 log = logging.getLogger(__name__)
-
-DRBD: Final = Path("/proc/drbd")
 
 
 def logical_volumes(node: Node) -> dict[str, tuple[str, bool, bool]] | str:
@@ -64,13 +60,6 @@ def shared_volumes(physical: Sequence[object]) -> list[object]:
     if physical:
         raise NotSupported("lvm", "telling which physical volumes are shared")
     return []
-
-
-def drbd_problem(status: Path = DRBD) -> str:
-    """Why DRBD cannot be used here."""
-    if not status.exists():
-        return f"DRBD is not loaded: {status} is missing"
-    return "there is no driver for DRBD disks on this node"
 
 
 def forbidden_paths(node: Node) -> list[str]:

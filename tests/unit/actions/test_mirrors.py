@@ -16,6 +16,7 @@ from ganeti.errors import BlockDeviceError, InvalidParameter, NotSupported
 from ganeti.host.clock import FakeClock
 from ganeti.host.system import System
 from ganeti.host.transcript import ReplayRunner
+from ganeti.model.base import Parameters
 from ganeti.model.disk import Disk, DiskType
 from ganeti.storage.base import BlockDevice, Mirrored, MirrorState
 
@@ -41,7 +42,7 @@ class MirrorScript(Script):
     """States a disk is seen in, look by look (the last stays), and how often the machine was looked at."""
 
     seen: dict[str, list[MirrorState]] = field(default_factory=dict)
-    looks: int = 0
+    rounds: int = 0
     refuses_again: set[str] = field(default_factory=set)
 
 
@@ -102,7 +103,7 @@ class Devices(ScriptedDevices):
         return super().device(disk, children)
 
     def observing(self) -> Devices:
-        self.mirror_script.looks += 1
+        self.mirror_script.rounds += 1
         return self
 
 
@@ -179,7 +180,7 @@ def test_attaching_waits_until_every_disk_is_linked(mirror_node: Node, script: M
     mirrors.attach_network(mirror_node, DISKS, False)
     assert script.named("attach network") == ["one", "two"]
     assert clock.sleeps == pytest.approx([0.1, 0.15])
-    assert script.looks == 1 + 3
+    assert script.rounds == 1 + 3
 
 
 def test_both_primary_needs_good_copies_on_both_nodes(
@@ -222,7 +223,7 @@ def test_waiting_for_a_link_ends_after_two_minutes(mirror_node: Node, script: Mi
 
 def test_linked_disks_are_judged_by_one_look(mirror_node: Node, script: MirrorScript) -> None:
     assert mirrors.wait_sync(mirror_node, DISKS) == (True, 100)
-    assert script.looks == 1
+    assert script.rounds == 1
 
 
 def test_the_disk_that_is_behind_most_counts(mirror_node: Node, script: MirrorScript) -> None:
@@ -256,7 +257,7 @@ def test_what_is_missing_alone_or_without_local_copy_needs_activation(mirror_nod
     script.seen |= {"alone": [ALONE], "diskless": [replace(GOOD, is_diskless=True)], "waiting": [WAITING]}
     disks = tuple(disk(name) for name in ("one", "gone", "alone", "diskless", "waiting", "two"))
     assert mirrors.needs_activation(mirror_node, disks) == ["uuid-gone", "uuid-alone", "uuid-diskless"]
-    assert script.looks == 1
+    assert script.rounds == 1
 
 
 def test_a_disk_without_uuid_cannot_be_answered_for(mirror_node: Node) -> None:
@@ -302,23 +303,50 @@ def test_a_path_that_leads_elsewhere_is_refused(mirror_node: Node, script: Mirro
     assert script.named("remove") == []
 
 
-# The kernel's module -------------------------------------------------------------------------------------------------
+# Over real drivers ---------------------------------------------------------------------------------------------------
 
-HELPER = "$ cat /sys/module/drbd/parameters/usermode_helper\n"
+STATUS = """\
+$ cat /proc/drbd
+> version: 8.4.11 (api:1/proto:86-101)
+> srcversion: F73C670A7EC572DB9CF3E5B
+>  0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate C r-----
+>     ns:0 nr:0 dw:0 dr:0 al:8 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0
+>  1: cs:StandAlone ro:Primary/Unknown ds:UpToDate/DUnknown   r-----
+>     ns:0 nr:0 dw:0 dr:0 al:8 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:0
+>  2: cs:SyncSource ro:Primary/Secondary ds:UpToDate/Inconsistent C r-----
+>     ns:32768 nr:0 dw:0 dr:32768 al:8 bm:0 lo:0 pe:2 ua:0 ap:0 ep:1 wo:f oos:34816
+>     [=========>..........] sync'ed: 53.0% (34816/65536)K
+>     finish: 0:00:01 speed: 30,720 (30,720) K/sec
+= 0
+"""
 
 
-def test_the_helper_is_the_first_line(system: System, replay: Callable[..., ReplayRunner]) -> None:
-    runner = replay(f"{HELPER}> /bin/true\n> more\n= 0\n")
-    assert mirrors.usermode_helper(Node.compose(replace(system, runner=runner))) == "/bin/true"
+def real_disk(minor: int) -> Disk:
+    addresses: Parameters = {
+        "local-ip": "192.0.2.1",
+        "remote-ip": "192.0.2.2",
+        "local-minor": minor,
+        "remote-minor": minor,
+    }
+    return Disk(
+        dev_type=DiskType.DRBD,
+        logical_id=("n1", "n2", 11000 + minor, minor, minor, "secret"),
+        children=(plain(f"{minor}.data"), plain(f"{minor}.meta")),
+        dynamic_params=addresses,
+        uuid=f"uuid-{minor}",
+    )
 
 
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [("! No such file or directory\n= 1\n", "not loaded"), ("= 0\n", "names no program"), (">\n= 0\n", "no program")],
-)
-def test_a_helper_that_cannot_be_told_is_an_error(
-    system: System, replay: Callable[..., ReplayRunner], answer: str, problem: str
+def test_many_disks_are_asked_for_by_one_look_and_no_program(
+    system: System, replay: Callable[..., ReplayRunner]
 ) -> None:
-    node = Node.compose(replace(system, runner=replay(HELPER + answer)))
-    with pytest.raises(BlockDeviceError, match=problem):
-        mirrors.usermode_helper(node)
+    disks = tuple(real_disk(minor) for minor in (0, 1, 2, 7))
+    asking = Node.compose(replace(system, runner=replay(STATUS)))
+    assert mirrors.needs_activation(asking, disks) == ["uuid-1", "uuid-7"]
+    waiting = Node.compose(replace(system, runner=replay(STATUS)))
+    assert mirrors.wait_sync(waiting, (disks[0], disks[2])) == (False, 53.0)
+
+
+def test_the_helper_is_the_kernels(system: System, replay: Callable[..., ReplayRunner]) -> None:
+    runner = replay("$ cat /sys/module/drbd/parameters/usermode_helper\n> /bin/true\n= 0\n")
+    assert mirrors.usermode_helper(Node.compose(replace(system, runner=runner))) == "/bin/true"

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ganeti.actions import verify_host, verify_network, verify_ssh, verify_storage
+from ganeti.actions import verify_host, verify_network, verify_ssh
 from ganeti.actions.node import Node
 from ganeti.errors import ConfigurationError
 from ganeti.host.clock import FakeClock
@@ -410,13 +410,6 @@ def test_shared_physical_volumes_are_none_where_there_are_none(verify: Verify, r
 
     assert verify({"exclusive-pvs": True}) == {}
     assert verify({"exclusive-pvs": True, "pvlist": ["xenvg"]}) == {"pvlist": [], "exclusive-pvs": []}
-
-
-def test_drbd_that_is_not_there_is_a_text(verify: Verify, tmp_path: Path) -> None:
-    assert "missing" in verify_storage.drbd_problem(tmp_path / "drbd")
-    answer = verify({"drbd-list": None, "drbd-version": None, "drbd-helper": "/bin/true"})
-    assert isinstance(answer["drbd-list"], str)
-    assert answer["drbd-helper"] == [False, answer["drbd-list"]]
 
 
 def test_a_good_storage_path_has_no_key_and_a_bad_one_a_text(verify: Verify, node: Node, tmp_path: Path) -> None:

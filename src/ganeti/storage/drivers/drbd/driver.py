@@ -11,6 +11,7 @@ Different from the packaged 3.0 on purpose:
 - The speed of resyncs is given while attaching, not after it. A fixed rate comes with `c-plan-ahead` 0: without, the
   module's own regulation takes the rate for a first guess.
 - `open` and `close` run nothing where the role is right already; pausing what is paused is no failure.
+- `grow` checks that the device has grown: the module answers yes also where it could not.
 - Shutting down or removing refuses a minor that is in use with other disks and other addresses.
 - The size is read from /sys, which works on the secondary node too; the device cannot even be opened there.
 - The resource is named `resourceN`, and DRBD 9's nodes are numbered by their addresses (see `tools.drbd.commands9`).
@@ -21,9 +22,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from ganeti.errors import BlockDeviceError, CommandError, NotSupported
+from ganeti.constants import MIB
+from ganeti.errors import BlockDeviceError, CommandError, NotSupported, TimedOut
 from ganeti.host import block_devices
+from ganeti.host.clock import TryAgain, retry
 from ganeti.host.system import System
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
 from ganeti.storage.base import BlockDevice, Growable, LogicalId, Mirrored, MirrorState, Snapshotable
@@ -38,6 +42,10 @@ from ganeti.tools.drbd.parameters import DrbdParameters
 from ganeti.tools.drbd.states import DeviceState
 
 log = logging.getLogger(__name__)
+
+RESIZE_DELAY_S: Final = 0.2
+RESIZE_TIMEOUT_S: Final = 30.0
+"""Both nodes have to agree on the new size."""
 
 
 def look(system: System) -> Module:
@@ -170,8 +178,7 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         )
 
     def mirror_state(self) -> MirrorState:
-        """How the copies stand to each other, asked anew."""
-        self.observed.forget()
+        """How the copies stand to each other, as they were seen."""
         state = self._state()
         return MirrorState(
             is_standalone=state.is_standalone,
@@ -205,7 +212,7 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
             raise NotSupported(data.disk.dev_type, "growing")
         data.grow(amount_mib, dry_run=dry_run, backing_store=backing_store, exclusive_storage=exclusive_storage)
         if not (dry_run or backing_store):
-            self._change(self._commands.resize(self._device, self.disk.size + amount_mib))
+            self._resize(self.disk.size + amount_mib)
 
     def snapshot(self, name: str | None, size_mib: int | None) -> LogicalId:
         """Freeze the data disk below; return the identity of that snapshot."""
@@ -306,6 +313,22 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
                 raise
             log.warning("%s goes on without local disks, %s cannot be read: %s", self._device.path, meta, err)
         self.observed.forget()
+
+    def _resize(self, size_mib: int) -> None:
+        """Have the kernel use more of the data disks. It says yes also when the other node's is too small (8.4.11)."""
+        self._change(self._commands.resize(self._device, size_mib))
+
+        def check() -> None:
+            if self.actual_size() < size_mib * MIB:
+                raise TryAgain
+
+        try:
+            retry(self.system.clock, check, delay_s=RESIZE_DELAY_S, timeout_s=RESIZE_TIMEOUT_S)
+        except TimedOut as err:
+            raise BlockDeviceError(
+                f"{self._device.path} did not grow to {size_mib} MiB: the other node has to be connected, "
+                "and the data disks of both have to be large enough"
+            ) from err
 
     def _run(self, commands: Sequence[CommandLine]) -> None:
         for argv in commands:
