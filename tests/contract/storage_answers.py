@@ -94,7 +94,13 @@ ANSWERS: Final[Mapping[DiskType, Answers]] = {
         is_somebody_elses=True,
     ),
     DiskType.RBD: Answers(
-        operations={**_REFUSED_BY_MOST, Operation.CREATE_TWICE: CommandError, Operation.USERSPACE: WORKS}
+        operations={
+            **_REFUSED_BY_MOST,
+            Operation.CREATE_TWICE: CommandError,
+            Operation.RENAME: WORKS,
+            Operation.SNAPSHOT: WORKS,
+            Operation.USERSPACE: WORKS,
+        }
     ),
     DiskType.EXT: Answers(
         operations={
