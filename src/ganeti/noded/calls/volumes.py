@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganeti.actions import file_storage
+from ganeti.actions import external_storage, file_storage
 from ganeti.actions.node import Node
 from ganeti.noded.table import Call
 from ganeti.storage.units import Row
@@ -19,4 +19,7 @@ def list_storage(
     return file_storage.list_units(node, type, arguments[0] if arguments else [], name, fields)
 
 
-CALLS = (Call("storage_list", list_storage, shared=True),)
+CALLS = (
+    Call("storage_list", list_storage, shared=True),
+    Call("extstorage_diagnose", external_storage.diagnose, shared=True),
+)
