@@ -315,7 +315,12 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         self.observed.forget()
 
     def _resize(self, size_mib: int) -> None:
-        """Have the kernel use more of the data disks. It says yes also when the other node's is too small (8.4.11)."""
+        """Have the kernel use more of the data disks.
+
+        8.4.11 says yes also when the other node's disk is too small, and no while it copies what was added before.
+        """
+        if self.actual_size() >= size_mib * MIB:
+            return
         self._change(self._commands.resize(self._device, size_mib))
 
         def check() -> None:
