@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import stat
 from pathlib import Path
 
 from ganeti.actions.node import Node
-from ganeti.constants import MIB
+from ganeti.constants import IP6_FAMILY, MIB
 from ganeti.errors import BlockDeviceError, InvalidParameter, NodeError, UnsafePath
 from ganeti.host import block_devices
-from ganeti.host.paths import absolute, below
+from ganeti.host.paths import absolute, below, component
 from ganeti.model.base import Mib
 from ganeti.model.disk import Disk
 from ganeti.storage import tree
 from ganeti.storage.base import BlockDevice, Wipeable
 from ganeti.storage.registry import BlockDevices
-from ganeti.tools import curl, dd, pipeline
+from ganeti.tools import curl, dd, pipeline, ssh
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,25 @@ def convert(node: Node, source: Disk, target: Disk) -> None:
     exported, imported = tree.get(devices, source).export_argv(), tree.get(devices, target).import_argv()
     node.runner.check(pipeline.argv(exported, imported))
     log.info("Copied %s to %s", source.describe(), target.describe())
+
+
+def export(node: Node, disk: Disk, destination_node: str, destination_path: str, cluster_name: str) -> None:
+    """Copy a disk's content over what lies at a path of another node, which must exist and not be smaller. Long.
+
+    Raises: UnsafePath for a path that is not absolute or a node that is no name; BlockDeviceError, CommandError.
+    """
+    target = absolute(destination_path)
+    options = ssh.cluster_options(
+        cluster_name, node.paths.data_dir / "known_hosts", is_ipv6=node.ssconf.primary_ip_family() == IP6_FAMILY
+    )
+    port = node.ssconf.ssh_ports().get(component(destination_node))
+    if port is not None:
+        options.append(f"-oPort={port}")
+    device = tree.get(node.storage.observing(), disk)
+    device.open()
+    sink = ssh.argv(destination_node, shlex.join(dd.receive_argv(target)), options)
+    node.runner.check(pipeline.argv(device.export_argv(), sink))
+    log.info("Copied %s to %s on %s", disk.describe(), target, destination_node)
 
 
 def image(node: Node, disk: Disk, image: str, size: Mib) -> None:

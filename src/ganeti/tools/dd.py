@@ -1,4 +1,4 @@
-"""Command lines of coreutils' dd, in blocks of one MiB."""
+"""Command lines of coreutils' dd, in blocks of one MiB where not said otherwise."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def copy_argv(source: Path, target: Path, *, blocks: int, seek: int = 0, direct:
     argv = ["dd", f"if={source}", f"of={target}", BLOCK, f"seek={seek}", f"count={blocks}"]
     argv += ["iflag=fullblock", "conv=nocreat,notrunc,fsync"]
     return [*argv, "oflag=direct"] if direct else argv
+
+
+def receive_argv(target: Path) -> list[str]:
+    """Write what comes over a network, 64 KiB at a time and each on the medium before the next, over `target`."""
+    return ["dd", f"of={target}", "conv=nocreat,notrunc", "bs=65536", "oflag=dsync"]

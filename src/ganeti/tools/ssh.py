@@ -22,10 +22,15 @@ def stranger_options(known_hosts: Path, *, is_ipv6: bool) -> list[str]:
     return [*_common(known_hosts, is_ipv6=is_ipv6), "-oStrictHostKeyChecking=no"]
 
 
+def argv(host: str, command: str, options: Sequence[str]) -> list[str]:
+    """Run a shell line, in which every value has been quoted, on another host."""
+    # "--": a host name that begins with a dash must not become an option
+    return ["ssh", *options, "--", f"{LOGIN_USER}@{host}", command]
+
+
 def run(runner: Runner, host: str, command: str, options: Sequence[str], *, stdin: str | bytes | None = None) -> Result:
     """Run a shell line on another host, to its end. Raises: ProgramNotFound."""
-    # "--": a host name that begins with a dash must not become an option
-    return runner.run(["ssh", *options, "--", f"{LOGIN_USER}@{host}", command], stdin=stdin)
+    return runner.run(argv(host, command, options), stdin=stdin)
 
 
 def _common(known_hosts: Path, *, is_ipv6: bool) -> list[str]:

@@ -15,7 +15,7 @@ from tests.unit.storage.scripted import Script, ScriptedDevices, mirrored, singl
 
 from ganeti.actions import blockdev_data
 from ganeti.actions.node import Node
-from ganeti.errors import BlockDeviceError, CommandError, InvalidParameter
+from ganeti.errors import BlockDeviceError, CommandError, InvalidParameter, UnsafePath
 from ganeti.host.system import System
 from ganeti.host.transcript import ReplayRunner
 from ganeti.tools import curl
@@ -100,6 +100,38 @@ def test_a_copy_to_a_smaller_disk_is_refused(node_running: Callable[[str], Node]
 def test_a_copy_of_a_disk_without_size_is_refused(node_running: Callable[[str], Node]) -> None:
     with pytest.raises(InvalidParameter, match="'source'"):
         blockdev_data.convert(node_running(""), single("a", size=0), single("b"))
+
+
+def test_an_export_is_one_pipeline_to_the_other_node_with_every_word_quoted(
+    node_running: Callable[[str], Node], script: Script, replay: Replay
+) -> None:
+    node = exporting(node_running(""))
+    ssh = f"ssh -oEscapeChar=none -oHashKnownHosts=no -oGlobalKnownHostsFile={node.paths.data_dir}/known_hosts"
+    ssh += " -oUserKnownHostsFile=/dev/null -oCheckHostIp=no -oConnectTimeout=10 -oBatchMode=yes -4"
+    ssh += " '-oHostKeyAlias=the cluster' -oStrictHostKeyChecking=yes -oPort=2222 -- root@node2"
+    remote = "dd 'of=/dev/x y/z' conv=nocreat,notrunc bs=65536 oflag=dsync"
+    line = f"dd if=/dev/scripted/d bs=1048576 count=10 iflag=direct | {ssh} {shlex.quote(remote)}"
+    runner = replay(f"$ {shlex.join(['/bin/bash', '-o', 'pipefail', '-c', line])}\n= 0\n")
+    machine = replace(node.system, runner=runner)
+    blockdev_data.export(replace(node, system=machine), single("d"), "node2", "/dev/x y/z", "the cluster")
+    assert script.named("open") == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("host", "path"), [("../x", "/dev/x"), ("", "/dev/x"), ("a\nb", "/dev/x"), ("node2", "x"), ("node2", "/dev/../x")]
+)
+def test_an_export_to_nowhere_is_refused_before_anything_is_asked(
+    node_running: Callable[[str], Node], script: Script, host: str, path: str
+) -> None:
+    with pytest.raises(UnsafePath):
+        blockdev_data.export(exporting(node_running("")), single("d"), host, path, "cluster")
+    assert script.calls == []
+
+
+def exporting(node: Node) -> Node:
+    """The node, which knows the members' ports."""
+    node.ssconf.write({"ssh_ports": ["node2=2222", "node3=22"], "primary_ip_family": "2"}, node.clock)
+    return node
 
 
 def test_a_local_image_is_copied_as_it_is(node_running: Callable[[str], Node], image: Path) -> None:
