@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from lab import machines, storage_day
 from lab.cluster import Cluster, Settings, default_directory
 from lab.guest import Guest
+from lab.machine_cluster import NODES as MACHINE_NODES
+from lab.machine_cluster import MachineCluster
 from lab.operator_day import NODES, record
 from lab.processes import LabError, run
 from lab.recordings import differences
@@ -95,6 +98,13 @@ def _record(cluster: Cluster, options: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
+def _record_storage(_: Cluster, options: argparse.Namespace) -> None:
+    with machines.lab("storage") as lab:
+        daemons = dict.fromkeys(MACHINE_NODES, options.noded) if options.noded else {}
+        for line in storage_day.record(MachineCluster(lab), options.directory, daemons):
+            print(line, flush=True)
+
+
 def _compare(_: Cluster, options: argparse.Namespace) -> None:
     for line in differences(options.reference, options.directory):
         print(line[:500])
@@ -140,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     recording.add_argument(
         "directory", type=Path, help="where the recording goes; files of the same names are replaced"
     )
+    storage = command("record-storage", _record_storage, "make a cluster of machines and record a day of its disks")
+    storage.add_argument("directory", type=Path, help="where the recording goes; files of the same names are replaced")
+    storage.add_argument("--noded", type=Path, help="executable in place of ganeti-noded on both nodes")
     compare = command("compare", _compare, "print replies of a recording that are of no shape the other one knows")
     compare.add_argument("reference", type=Path)
     compare.add_argument("directory", type=Path)

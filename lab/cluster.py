@@ -26,6 +26,12 @@ _MAX_NODES = 9
 _MAX_INSTANCES = 60
 _IPOLICY_MIN = "min:cpu-count=1,disk-count=0,disk-size=1,memory-size=1,nic-count=0,spindle-use=1"
 _IPOLICY_MAX = "max:cpu-count=8,disk-count=16,disk-size=1048576,memory-size=32768,nic-count=8,spindle-use=12"
+IPOLICY = (
+    f"--ipolicy-bounds-specs={_IPOLICY_MIN}/{_IPOLICY_MAX}",
+    "--ipolicy-vcpu-ratio=200",
+    "--ipolicy-spindle-ratio=2000",
+)
+"""Options of `gnt-cluster init` that let instances be small and many."""
 
 
 def default_directory() -> Path:
@@ -94,9 +100,7 @@ class Cluster:
             "--master-netdev=eth0",
             "--no-etc-hosts",
             "--nic-parameters=mode=bridged,link=br0",
-            f"--ipolicy-bounds-specs={_IPOLICY_MIN}/{_IPOLICY_MAX}",
-            "--ipolicy-vcpu-ratio=200",
-            "--ipolicy-spindle-ratio=2000",
+            *IPOLICY,
             CLUSTER_NAME,
         )
 

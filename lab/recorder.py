@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Recorder:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._directory = cluster.directory / "record"
-        self._spans: list[tuple[str, float, float]] = []
+        self._spans: list[tuple[str, float]] = []
 
     def launchers(self, count: int, daemons: Path | Mapping[str, Path] | None = None) -> dict[str, Path]:
         """Return, by node name, executables that start a daemon and the proxy in front of it.
@@ -57,21 +57,12 @@ class Recorder:
     @contextmanager
     def action(self, note: str) -> Iterator[None]:
         """Note down that what happens inside is the action `note`."""
-        began = time.time()
-        try:
-            yield
-        finally:
-            self._spans.append((note, began, time.time()))
+        self._spans.append((note, time.time()))
+        yield
 
     def actions(self) -> list[Action]:
         """Return all actions so far with their exchanges; an exchange between two actions belongs to the first."""
-        exchanges = self._exchanges()
-        found: list[Action] = []
-        for index, (note, began, _) in enumerate(self._spans):
-            end = self._spans[index + 1][1] if index + 1 < len(self._spans) else float("inf")
-            during = tuple(exchange for exchange in exchanges if began <= exchange.began < end)
-            found.append(Action(note=note, exchanges=during))
-        return found
+        return sort(self._spans, self._exchanges())
 
     def _launcher(self, name: str, daemon: Path | None) -> Path:
         folder = self._directory / name
@@ -83,29 +74,46 @@ class Recorder:
             daemon.parent.mkdir(exist_ok=True)
             shutil.copy(packaged_daemon(), daemon)
             environment = f"PYTHONPATH={packaged_daemon().parent} "
-        proxy = [
-            "/usr/bin/python3",
-            "-I",
-            str(_PROXY),
-            f"--node={name}",
-            f"--server-pem={DATA_DIR}/server.pem",
-            # accepted by all nodes at all times, and every host sees the machine's files
-            f"--client-pem={self._cluster.master.path(DATA_DIR / 'client.pem')}",
-            f"--record={folder / 'exchanges.jsonl'}",
-            f"--log={folder / 'log'}",
-            "--daemon-pid-file=/run/ganeti/ganeti-noded.pid",
-        ]
         launcher = folder / "ganeti-noded"
-        # the daemon goes to the background and the command ends when it is ready to be asked
-        daemon_command = f'{environment}{shlex.quote(str(daemon))} -p 1812 "$@"'
-        launcher.write_text(f"#!/bin/sh\n{daemon_command} || exit\nexec {shlex.join(proxy)}\n")
+        # accepted by all nodes at all times, and every host sees the machine's files
+        client_pem = self._cluster.master.path(DATA_DIR / "client.pem")
+        launcher.write_text(launcher_text(name, f"{environment}{shlex.quote(str(daemon))}", client_pem, folder))
         launcher.chmod(0o755)
         return launcher
 
     def _exchanges(self) -> list[Exchange]:
-        found: list[Exchange] = []
-        for file in sorted(self._directory.glob("node*/exchanges.jsonl")):
-            for line in file.read_text().splitlines():
-                entry = json.loads(line)
-                found.append(Exchange(**{name: entry[name] for name in Exchange.__slots__}))
+        files = sorted(self._directory.glob("node*/exchanges.jsonl"))
+        found = [exchange for file in files for exchange in parse(file.read_text())]
         return sorted(found, key=lambda exchange: exchange.began)
+
+
+def launcher_text(node: str, daemon: str, client_pem: Path, folder: Path) -> str:
+    """Return a script that starts a daemon (shell words) and the proxy in front of it, which records in `folder`."""
+    proxy = [
+        "/usr/bin/python3",
+        "-I",
+        str(_PROXY),
+        f"--node={node}",
+        f"--server-pem={DATA_DIR}/server.pem",
+        f"--client-pem={client_pem}",
+        f"--record={folder / 'exchanges.jsonl'}",
+        f"--log={folder / 'log'}",
+        "--daemon-pid-file=/run/ganeti/ganeti-noded.pid",
+    ]
+    # the daemon goes to the background and the command ends when it is ready to be asked
+    return f'#!/bin/sh\n{daemon} -p 1812 "$@" || exit\nexec {shlex.join(proxy)}\n'
+
+
+def parse(text: str) -> list[Exchange]:
+    """Return what a proxy wrote, in its order."""
+    entries = [json.loads(line) for line in text.splitlines()]
+    return [Exchange(**{name: entry[name] for name in Exchange.__slots__}) for entry in entries]
+
+
+def sort(spans: Sequence[tuple[str, float]], exchanges: Sequence[Exchange]) -> list[Action]:
+    """Return the actions (note and begin of each) with their exchanges; one between two belongs to the first."""
+    ends = [began for _, began in spans[1:]] + [float("inf")]
+    return [
+        Action(note=note, exchanges=tuple(one for one in exchanges if began <= one.began < end))
+        for (note, began), end in zip(spans, ends, strict=True)
+    ]
