@@ -26,6 +26,7 @@ from ganeti.actions import (
     ensure_daemon,
     etc_hosts,
     exports,
+    external_storage,
     file_storage,
     hooks,
     instance_queries,
@@ -33,6 +34,7 @@ from ganeti.actions import (
     job_queue,
     membership,
     migration,
+    mirrors,
     node_info,
     os_definitions,
     os_environment,
@@ -40,7 +42,7 @@ from ganeti.actions import (
     powercycle,
     uploads,
     verify,
-    verify_storage,
+    volumes,
     watcher,
 )
 from ganeti.actions import master_ip as master_address
@@ -54,7 +56,7 @@ from ganeti.model.base import Parameters
 from ganeti.model.disk import Disk
 from ganeti.model.instance import MigrationStatus
 from ganeti.model.os import OperatingSystem
-from ganeti.storage import allowed_paths, tree
+from ganeti.storage import allowed_paths, exclusive, tree
 from ganeti.storage.base import BlockDevice
 
 log = logging.getLogger(__name__)
@@ -102,12 +104,23 @@ def _public(function: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def _node_searching(directories: str | Path | Iterable[str | Path] | None) -> Node:
-    """The node, looking for operating system definitions in these directories instead of its own."""
+Directories = str | Path | Iterable[str | Path] | None
+"""One, or several; None means the node's own."""
+
+
+def _places(directories: Directories, own: tuple[Path, ...]) -> tuple[Path, ...]:
     if directories is None:
-        return _node()
+        return own
     given = [directories] if isinstance(directories, str | Path) else directories
-    paths = replace(_node().paths, os_search_path=tuple(Path(one) for one in given))
+    return tuple(Path(one) for one in given)
+
+
+def _node_searching(*, os: Directories = None, ext: Directories = None) -> Node:
+    """The node, looking for operating system definitions or storage providers in these directories."""
+    own = _node().paths
+    paths = replace(
+        own, os_search_path=_places(os, own.os_search_path), ext_search_path=_places(ext, own.ext_search_path)
+    )
     return replace(_node(), system=replace(_node().system, paths=paths))
 
 
@@ -122,6 +135,12 @@ def _node_with_defaults(**replaced: object) -> Node:
 def _opened(device: BlockDevice) -> BlockDevice:
     device.open()
     return device
+
+
+def _attach_network(disks: tuple[Disk, ...], instance_name: str, *, both_primary: bool) -> None:
+    mirrors.attach_network(_node(), disks, both_primary)
+    if both_primary:  # a step of its own today
+        blockdev.open(_node(), instance_name, disks, False)
 
 
 class _LocalHooks(Generic[P]):
@@ -286,13 +305,25 @@ def _GetVgInfo(name: str, excl_stor: bool) -> dict[str, object]:
 @_public
 def GetVolumeList(vg_names: Iterable[str] | None) -> dict[str, tuple[str, bool, bool]]:
     """(size in MiB as text, inactive, in use) of the logical volumes of some groups, or of all when none is named."""
-    return forms.volumes(verify_storage.logical_volumes(_node()), vg_names)
+    return volumes.list_volumes(_node(), None if vg_names is None else list(vg_names))
 
 
 @_public
 def ListVolumeGroups() -> dict[str, int]:
     """Size in MiB of each volume group."""
-    return verify_storage.volume_groups(_node())
+    return volumes.list_groups(_node())
+
+
+@_public
+def NodeVolumes() -> list[dict[str, str]]:
+    """Name, size in MiB as text, device and group of every segment of a logical volume."""
+    return volumes.list_node_volumes(_node())
+
+
+@_public
+def _CheckExclusivePvs(pvi_list: list[Form]) -> list[tuple[str, list[str]]]:
+    """(name, logical volumes) of the physical volumes with more than one of them."""
+    return exclusive.shared_volumes(forms.physical_volumes(pvi_list))
 
 
 @_public
@@ -480,6 +511,12 @@ def BlockdevCreate(
 
 
 @_public
+def _WipeDevice(path: str, offset: int, size: int) -> None:
+    """Write zeros over a range of a device; both in MiB."""
+    return blockdev_data.write_zeros(_node(), Path(path), offset, size)
+
+
+@_public
 def BlockdevWipe(disk: Form, offset: int, size: int) -> None:
     """Make a range of a disk read as zero; both in MiB."""
     return blockdev_data.wipe(_node(), forms.disk(disk), offset, size)
@@ -498,6 +535,12 @@ def BlockdevRemove(disk: Form) -> None:
 
 
 @_public
+def _RecursiveAssembleBD(disk: Form, owner: str, as_primary: bool) -> BlockDevice | bool:
+    """Make a disk active; return its driver object, or True when nothing had to be done."""
+    return blockdev.activate(_node(), forms.disk(disk), owner, as_primary) or True
+
+
+@_public
 def BlockdevAssemble(disk: Form, owner: str, as_primary: bool, idx: int) -> str | bool | None:
     """Make a disk active; return its path, or True when nothing had to be done."""
     return forms.assembled(blockdev.assemble(_node(), forms.disk(disk), owner, as_primary, idx))
@@ -507,6 +550,18 @@ def BlockdevAssemble(disk: Form, owner: str, as_primary: bool, idx: int) -> str 
 def BlockdevShutdown(disk: Form) -> None:
     """Make a disk inactive; one that is missing is fine."""
     return blockdev.shutdown(_node(), forms.disk(disk))
+
+
+@_public
+def BlockdevAddchildren(parent_cdev: Form, new_cdevs: list[Form]) -> None:
+    """Give a mirror without local copy one on two disks: data, then metadata."""
+    return mirrors.add_children(_node(), forms.disk(parent_cdev), forms.disks(new_cdevs))
+
+
+@_public
+def BlockdevRemovechildren(parent_cdev: Form, new_cdevs: list[Form]) -> None:
+    """Let a mirror go on without its local copy, which is on these disks."""
+    return mirrors.remove_children(_node(), forms.disk(parent_cdev), forms.disks(new_cdevs))
 
 
 @_public
@@ -531,6 +586,18 @@ def BlockdevFind(disk: Form) -> DeviceStatus | None:
 def BlockdevGetsize(disks: list[Form]) -> list[int | None]:
     """Size of each disk in bytes; None for one that is not there."""
     return [None if one is None else one[0] for one in blockdev_data.dimensions(_node(), forms.disks(disks))]
+
+
+@_public
+def BlockdevExport(disk: Form, dest_node: str, dest_path: str, cluster_name: str) -> None:
+    """Copy a disk's content over what lies at a path of another node."""
+    return blockdev_data.export(_node(), forms.disk(disk), dest_node, dest_path, cluster_name)
+
+
+@_public
+def DiagnoseExtStorage(top_dirs: Iterable[str] | None = None) -> list[tuple[str, str, bool, str, list[list[str]]]]:
+    """(name, path, valid, message, parameters) of every storage provider; a parameter is [name, text] or [name]."""
+    return [forms.provider(one) for one in external_storage.diagnose(_node_searching(ext=top_dirs))]
 
 
 @_public
@@ -583,6 +650,42 @@ def _OpenRealBD(disk: Form) -> BlockDevice:
     return _opened(tree.get(_node().storage, forms.disk(disk)))
 
 
+# Mirrors -------------------------------------------------------------------------------------------------------------
+
+
+@_public
+def _FindDisks(nodes_ip: Mapping[str, str], disks: list[Form]) -> list[BlockDevice]:
+    """The driver objects of disks; `nodes_ip` has the addresses of the nodes by name."""
+    return blockdev.get_all(_node(), forms.mirrors(disks, nodes_ip, _node().hostname))
+
+
+@_public
+def DrbdDisconnectNet(nodes_ip: Mapping[str, str], disks: list[Form]) -> None:
+    """Let mirrors stop talking to the other node."""
+    return mirrors.disconnect_network(_node(), forms.mirrors(disks, nodes_ip, _node().hostname))
+
+
+@_public
+def DrbdAttachNet(nodes_ip: Mapping[str, str], disks: list[Form], instance_name: str, multimaster: bool) -> None:
+    """Let mirrors talk to the other node again; with `multimaster` open and link them too."""
+    return _attach_network(forms.mirrors(disks, nodes_ip, _node().hostname), instance_name, both_primary=multimaster)
+
+
+@_public
+def DrbdWaitSync(nodes_ip: Mapping[str, str], disks: list[Form]) -> tuple[bool, float]:
+    """Whether all is copied, and the percentage of the disk that is behind most; it does not wait for the copying."""
+    return mirrors.wait_sync(_node(), forms.mirrors(disks, nodes_ip, _node().hostname))
+
+
+@_public
+def GetDrbdUsermodeHelper() -> str:
+    """Program that the kernel calls when something happens to a mirror."""
+    return mirrors.usermode_helper(_node())
+
+
+# Directories of file disks -------------------------------------------------------------------------------------------
+
+
 @_public
 def _TransformFileStorageDir(fs_dir: str) -> str:
     """The path, if file disks may lie there."""
@@ -625,18 +728,18 @@ def RunRenameInstance(instance: Form, old_name: str, debug: int) -> None:
 @_public
 def DiagnoseOS(top_dirs: Iterable[str] | None = None) -> list[tuple[object, ...]]:
     """(name, path, valid, message, variants, parameters, API versions) of every definition."""
-    return [forms.diagnosis(one) for one in os_definitions.diagnose(_node_searching(top_dirs))]
+    return [forms.diagnosis(one) for one in os_definitions.diagnose(_node_searching(os=top_dirs))]
 
 
 def _TryOSFromDisk(name: str, base_dir: str | None = None) -> tuple[bool, OperatingSystem | str]:
     """(True, definition) or (False, message)."""
-    return forms.attempt(lambda: os_definitions.read(_node_searching(base_dir), name))
+    return forms.attempt(lambda: os_definitions.read(_node_searching(os=base_dir), name))
 
 
 @_public
 def OSFromDisk(name: str, base_dir: str | None = None) -> OperatingSystem:
     """A definition; a variant in the name does not matter."""
-    return os_definitions.read(_node_searching(base_dir), name)
+    return os_definitions.read(_node_searching(os=base_dir), name)
 
 
 @_public

@@ -13,12 +13,12 @@ from typing import Literal, TypeVar, cast, get_args
 
 import msgspec
 
-from ganeti.actions import hooks
+from ganeti.actions import external_storage, hooks
 from ganeti.actions.blockdev import Assembled
 from ganeti.actions.instances import RebootType
 from ganeti.actions.node_info import HypervisorRequest, NodeInfo, UnitRequest
 from ganeti.config.ssconf import Ssconf
-from ganeti.errors import InvalidParameter, NodeError, StorageError
+from ganeti.errors import ConfigurationError, InvalidParameter, NodeError
 from ganeti.model.base import Model, Parameters
 from ganeti.model.cluster import HypervisorFacts, StorageUnit
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
@@ -26,6 +26,7 @@ from ganeti.model.instance import AttachedDisk, Instance, InstanceInfo, RunState
 from ganeti.model.network import MasterNetworkParameters, Network, Nic
 from ganeti.model.os import OperatingSystem, OsDiagnosis
 from ganeti.model.verify import VerifyRequest
+from ganeti.tools import lvm
 
 Form = object
 """An object of 2.7, its dictionary, or our own struct of the same thing."""
@@ -39,9 +40,6 @@ DISK_TYPES = {"lvm": DiskType.PLAIN, "drbd8": DiskType.DRBD}
 _NEW_KEYS = {"vmnodes": "nonvmnodes", "file-storage-paths": "allowed-file-storage-paths"}
 _OLD_KEYS = {new: old for old, new in _NEW_KEYS.items()}
 """Questions of node verification whose name changed."""
-
-Volumes = dict[str, tuple[str, bool, bool]]
-"""Logical volumes as `<group>/<volume>`: size in MiB as text, inactive, in use."""
 
 HostsMode = Literal["add", "remove"]
 
@@ -96,6 +94,19 @@ def disk(form: Form) -> Disk:
 def disks(forms: Form) -> tuple[Disk, ...]:
     """Some disks. Raises: InvalidParameter."""
     return tuple(disk(form) for form in _items(forms, "disks"))
+
+
+def mirrors(forms: Form, nodes_ip: Mapping[str, str], own_name: str) -> tuple[Disk, ...]:
+    """Some disks as this node has them: a mirror is found by the addresses of its two nodes.
+
+    Raises: InvalidParameter; ConfigurationError when this node is none of the two or an address is missing.
+    """
+    return tuple(_of_this_node(one, nodes_ip, own_name) for one in disks(forms))
+
+
+def physical_volumes(forms: Form) -> list[lvm.PhysicalVolume]:
+    """Physical volumes of which only the name and those of the volumes on it count. Raises: InvalidParameter."""
+    return [_physical_volume(form) for form in _items(forms, "pvi_list")]
 
 
 def renames(forms: Form) -> tuple[tuple[Disk, tuple[str | int | None, ...]], ...]:
@@ -256,6 +267,11 @@ def diagnosis(found: OsDiagnosis) -> tuple[object, ...]:
     )
 
 
+def provider(found: external_storage.Row) -> tuple[str, str, bool, str, list[list[str]]]:
+    """(name, path, valid, message, parameters); a parameter is [name, text], or [name] without one."""
+    return (*found[:4], [[word for word in parameter if word] for parameter in found[4]])
+
+
 def attempt(read: Callable[[], T]) -> tuple[bool, T | str]:
     """(True, result) or (False, text of the failure)."""
     try:
@@ -306,14 +322,6 @@ def only_volume_group(found: NodeInfo) -> dict[str, object]:
     return volume_group(unit)
 
 
-def volumes(found: Volumes | str, groups: Iterable[str] | None) -> Volumes:
-    """Logical volumes of some groups, or of all. Raises: StorageError when they could not be listed."""
-    if isinstance(found, str):
-        raise StorageError(found)
-    wanted = set(groups or ())
-    return {name: state for name, state in found.items() if not wanted or name.partition("/")[0] in wanted}
-
-
 def node_facts(found: HypervisorFacts) -> dict[str, object]:
     """What a hypervisor says of the node, without what 2.7 does not know."""
     facts: dict[str, object] = msgspec.to_builtins(found)
@@ -358,6 +366,43 @@ def _drbd(logical: object, physical: object) -> dict[str, object]:
     peer_minor = minors[0] if len(minors) == 2 and minors[1] == minor else minors[-1] if minors else None
     dynamic = {"local-ip": own_ip, "remote-ip": peer_ip, "local-minor": minor, "remote-minor": peer_minor}
     return {"logical_id": (*known[:5], secret), "dynamic_params": dynamic}
+
+
+def _of_this_node(disk: Disk, nodes_ip: Mapping[str, str], own_name: str) -> Disk:
+    children = tuple(_of_this_node(child, nodes_ip, own_name) for child in disk.children or ())
+    disk = msgspec.structs.replace(disk, children=children if disk.children is not None else None)
+    if disk.dev_type is not DiskType.DRBD or disk.logical_id[0] is None:
+        return disk
+    names, minors = [str(name) for name in disk.logical_id[:2]], disk.logical_id[3:5]
+    if own_name not in names:
+        raise ConfigurationError(f"{disk.describe()} has no copy on {own_name}")
+    addresses = [nodes_ip.get(name) for name in names]
+    if None in addresses:
+        raise ConfigurationError(f"an address of a node of {disk.describe()} is not known")
+    own = names.index(own_name)
+    dynamic: Parameters = {
+        "local-ip": addresses[own],
+        "remote-ip": addresses[1 - own],
+        "local-minor": minors[own],
+        "remote-minor": minors[1 - own],
+    }
+    return msgspec.structs.replace(disk, dynamic_params=dynamic)
+
+
+def _physical_volume(form: Form) -> lvm.PhysicalVolume:
+    if isinstance(form, lvm.PhysicalVolume):
+        return form
+    fields = _fields(form, ("name", "vg_name", "size", "free", "attributes", "lv_list"), "pvi_list")
+    names = tuple(str(name) for name in _items(fields.get("lv_list", ()), "lv_list"))
+    return lvm.PhysicalVolume(
+        name=str(fields.get("name")),
+        group=str(fields.get("vg_name", "")),
+        free=0,
+        size=0,
+        used=0,
+        attributes="",
+        volumes=names,
+    )
 
 
 def _network(form: Form) -> Network:

@@ -38,6 +38,11 @@ $ lvs --reportformat=json --units=m --nosuffix --options=vg_name,lv_name,lv_size
 > {"report":[{"lv":[{"vg_name":"xenvg", "lv_name":"disk0", "lv_size":"20.00", "lv_attr":"-wi-ao----"}]}]}
 = 0
 """,
+    "LVS OF XENVG": """\
+$ lvs --reportformat=json --units=m --nosuffix --options=vg_name,lv_name,lv_size,lv_attr -- xenvg
+> {"report":[{"lv":[{"vg_name":"xenvg", "lv_name":"disk0", "lv_size":"20.00", "lv_attr":"-wi-ao----"}]}]}
+= 0
+""",
     "NO LVS": """\
 $ lvs --reportformat=json --units=m --nosuffix --options=vg_name,lv_name,lv_size,lv_attr
 = not found
@@ -338,11 +343,10 @@ class TestNode:
             backend.VerifyNode({"hypervisor": 3}, "cluster")
 
     def test_its_volumes(self, node: Node, replay: Callable[[str], ReplayRunner]) -> None:
-        with backend.on_node(with_lvm(node, replay, "VGS", "LVS")):
+        with backend.on_node(with_lvm(node, replay, "VGS", "LVS OF XENVG", "LVS")):
             assert backend.ListVolumeGroups() == {"xenvg": 1020}
             assert backend.GetVolumeList(["xenvg"]) == {"xenvg/disk0": ("20.00", False, True)}
-        with backend.on_node(with_lvm(node, replay, "LVS")):
-            assert backend.GetVolumeList(["othervg"]) == {}
+            assert backend.GetVolumeList(None) == {"xenvg/disk0": ("20.00", False, True)}
         with backend.on_node(with_lvm(node, replay, "VGS")):
             assert backend._GetVgInfo("xenvg", False) == {"name": "xenvg", "vg_free": 1000, "vg_size": 1020}
 

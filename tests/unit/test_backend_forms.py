@@ -9,7 +9,7 @@ import pytest
 
 from ganeti import backend_forms as forms
 from ganeti.config.ssconf import Ssconf
-from ganeti.errors import ConfigurationError, InvalidParameter, StorageError
+from ganeti.errors import ConfigurationError, InvalidParameter
 from ganeti.host.paths import Paths
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
 from ganeti.model.instance import Instance, InstanceInfo, RunState
@@ -197,6 +197,43 @@ class TestDisk:
             forms.disk(form)
 
 
+class TestMirrors:
+    """`forms.mirrors`: mirrors as one of their two nodes has them."""
+
+    @pytest.mark.parametrize(
+        ("own", "dynamic"),
+        [
+            ("node1", {"local-ip": "192.0.2.1", "remote-ip": "192.0.2.2", "local-minor": 0, "remote-minor": 3}),
+            ("node2", {"local-ip": "192.0.2.2", "remote-ip": "192.0.2.1", "local-minor": 3, "remote-minor": 0}),
+        ],
+    )
+    def test_addresses_and_minors_are_those_of_the_node(self, own: str, dynamic: dict[str, object]) -> None:
+        stored = {key: value for key, value in DRBD_DISK.items() if key != "physical_id"}
+        (disk,) = forms.mirrors([stored], {"node1": "192.0.2.1", "node2": "192.0.2.2"}, own)
+        assert disk.dynamic_params == dynamic
+        assert disk.logical_id == ("node1", "node2", 11000, 0, 3, "s3cret")
+
+    def test_what_is_no_mirror_stays_as_it_is(self) -> None:
+        assert forms.mirrors([FILE_DISK], {}, "node1") == (forms.disk(FILE_DISK),)
+
+    def test_a_mirror_below_another_disk_counts_too(self) -> None:
+        above = {**FILE_DISK, "children": [DRBD_DISK]}
+        (disk,) = forms.mirrors([above], {"node1": "192.0.2.1", "node2": "192.0.2.2"}, "node2")
+        assert disk.children is not None
+        assert disk.children[0].dynamic_params is not None
+        assert disk.children[0].dynamic_params["local-ip"] == "192.0.2.2"
+
+    def test_one_known_by_its_addresses_only_keeps_them(self) -> None:
+        known = {"dev_type": "drbd8", "physical_id": DRBD_DISK["physical_id"]}
+        assert forms.mirrors([known], {}, "node1") == (forms.disk(known),)
+
+    @pytest.mark.parametrize(("own", "addresses"), [("node3", {"node1": "a", "node2": "b"}), ("node1", {"node1": "a"})])
+    def test_one_of_other_nodes_is_refused_without_its_secret(self, own: str, addresses: dict[str, str]) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            forms.mirrors([DRBD_DISK], addresses, own)
+        assert "s3cret" not in str(caught.value)
+
+
 class TestRenames:
     """`forms.renames`."""
 
@@ -249,15 +286,6 @@ def test_a_diagnosis_is_a_tuple_of_seven() -> None:
     )
     expected = ("os1", "/srv/os1", True, "", ["default"], [["a", "what it is"], ["b"]], [15, 20])
     assert forms.diagnosis(found) == expected
-
-
-def test_volumes_of_the_groups_asked_for() -> None:
-    found = {"vg1/a": ("20.00", False, True), "vg2/b": ("4.00", True, False)}
-    assert forms.volumes(found, None) == found
-    assert forms.volumes(found, []) == found
-    assert forms.volumes(found, ["vg2"]) == {"vg2/b": ("4.00", True, False)}
-    with pytest.raises(StorageError, match="no lvs"):
-        forms.volumes("no lvs here", None)
 
 
 def test_every_node_of_2_7_makes_the_network_tests() -> None:

@@ -82,8 +82,7 @@ def assemble(
 
     None when nothing has to be active on a secondary node. May be repeated. Raises: BlockDeviceError, CommandError.
     """
-    note = _note(node, instance_name, on_primary=as_primary)
-    device = tree.assemble(node.storage.observing(), disk, as_primary=as_primary, activated=note)
+    device = activate(node, disk, instance_name, as_primary)
     if device is None:
         return None
     dev_path = None if device.dev_path is None else str(device.dev_path)
@@ -94,12 +93,18 @@ def assemble(
     return Assembled(dev_path, None if link is None else str(link), uri)
 
 
+def activate(node: Node, disk: Disk, owner: Name, as_primary: bool) -> BlockDevice | None:
+    """Make a disk active for a guest without linking it; None when nothing has to be active in this role."""
+    note = _note(node, owner, on_primary=as_primary)
+    return tree.assemble(node.storage.observing(), disk, as_primary=as_primary, activated=note)
+
+
 def open(node: Node, instance_name: Name, disks: tuple[Disk, ...], exclusive: bool) -> None:  # noqa: A001 - its name
     """Open and link all disks of a guest; `exclusive` false allows another node to do so too.
 
     All are found before the first is opened. Raises: BlockDeviceError with what failed of every disk.
     """
-    devices = _get_all(node, disks)
+    devices = get_all(node, disks)
 
     def open_and_link(index: int, device: BlockDevice) -> None:
         device.open(exclusive=exclusive)
@@ -113,7 +118,7 @@ def close(node: Node, instance_name: str, disks: tuple[Disk, ...]) -> None:
 
     All are found before the first is closed. Raises: BlockDeviceError with what failed of every disk.
     """
-    devices = _get_all(node, disks)
+    devices = get_all(node, disks)
     _do_to_all(devices, lambda _, device: device.close())
     if instance_name:
         disk_links.remove(node, instance_name, len(disks))
@@ -211,6 +216,12 @@ def find(node: Node, disk: Disk) -> BlockDevStatus | None:
     return None if device is None else device.status()
 
 
+def get_all(node: Node, disks: Sequence[Disk]) -> list[BlockDevice]:
+    """The devices of some disks. Raises: BlockDeviceError at the first that is not on this node."""
+    devices = node.storage.observing()
+    return [tree.get(devices, disk) for disk in disks]
+
+
 def pause_resume_sync(node: Node, disks: tuple[Disk, ...], pause: bool) -> list[tuple[bool, str | None]]:
     """Stop or go on synchronising; one answer a disk, (worked, what went wrong)."""
     devices = node.storage.observing()
@@ -219,7 +230,7 @@ def pause_resume_sync(node: Node, disks: tuple[Disk, ...], pause: bool) -> list[
 
 def mirror_status(node: Node, disks: tuple[Disk, ...]) -> list[BlockDevStatus]:
     """State of each disk with that of its children folded in. Raises: BlockDeviceError at the first missing one."""
-    return [combined_status(device) for device in _get_all(node, disks)]
+    return [combined_status(device) for device in get_all(node, disks)]
 
 
 def mirror_status_multi(node: Node, disks: tuple[Disk, ...]) -> list[tuple[bool, BlockDevStatus | str]]:
@@ -306,11 +317,6 @@ def _pause_resume(devices: BlockDevices, disk: Disk, *, pause: bool) -> tuple[bo
         return False, str(err)
     verb = "Pause" if pause else "Resume"
     return worked, None if worked else f"{verb} of the synchronisation of {disk.iv_name or disk.describe()} failed"
-
-
-def _get_all(node: Node, disks: Sequence[Disk]) -> list[BlockDevice]:
-    devices = node.storage.observing()
-    return [tree.get(devices, disk) for disk in disks]
 
 
 def _do_to_all(devices: Sequence[BlockDevice], step: Callable[[int, BlockDevice], None]) -> None:

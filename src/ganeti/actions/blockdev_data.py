@@ -39,8 +39,15 @@ def wipe(node: Node, disk: Disk, offset: Mib, size: Mib) -> None:
     if isinstance(device, Wipeable):
         device.wipe(offset, size)
         return
-    direct = device.takes_direct_io()
-    node.runner.check(dd.copy_argv(ZERO, _path(device), blocks=size, seek=offset, direct=direct))
+    write_zeros(node, _path(device), offset, size, direct=device.takes_direct_io())
+
+
+def write_zeros(node: Node, path: Path, offset: Mib, size: Mib, *, direct: bool = True) -> None:
+    """Write `size` MiB of zeros at `offset` of what lies at a path, and wait until they are there.
+
+    Raises: CommandError.
+    """
+    node.runner.check(dd.copy_argv(ZERO, path, blocks=size, seek=offset, direct=direct))
 
 
 def convert(node: Node, source: Disk, target: Disk) -> None:
