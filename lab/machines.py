@@ -49,8 +49,9 @@ def lab(name: str) -> Iterator[Lab]:
     Raises:
         LabError: something cannot be made or removed.
     """
+    prefix = f"lab-{_valid(name)}-{os.getpid()}-"
     kernel = machine_kernel()
-    directory = Path(tempfile.mkdtemp(prefix=f"lab-{_valid(name)}-{os.getpid()}-"))
+    directory = Path(tempfile.mkdtemp(prefix=prefix))
     # A session of its own: a signal to this process's group must not end it.
     keeper = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_KEEPER), str(directory)],
@@ -322,18 +323,38 @@ class Machine:
         Raises:
             Failure: one failed or was skipped, or there was none; the text is pytest's output.
         """
-        argv = [str(PYTHON), "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", path, *options]
-        done = self.check(argv, timeout_s=timeout_s, env=env, cwd=str(ROOT))
+        argv = [
+            str(PYTHON),
+            "-P",
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "pytest_timeout",
+            path,
+            *options,
+        ]
+        # looking for plugins reads a file of every package, which takes seconds over 9p
+        environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(env or {})}
+        done = self.check(argv, timeout_s=timeout_s, env=environment, cwd=str(ROOT))
         *_, summary = done.stdout.strip().splitlines() or [""]
-        passed = re.search(r"\b(\d+) passed\b", summary)
-        if passed is None or "skipped" in summary:
+        count = passed(summary)
+        if count == 0:
             raise Failure(f"{self.name}: not all of {path} ran and passed:\n{done.stdout}{done.stderr}")
-        return int(passed[1])
+        return count
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._qemu is None or self._qemu.poll() is not None:
             raise Failure(f"{self.name} is not up")
         return self._qemu
+
+
+def passed(summary: str) -> int:
+    """Return how many tests passed by pytest's last line; 0 when one was left out."""
+    found = re.search(r"\b(\d+) passed\b", summary)
+    return 0 if found is None or "skipped" in summary else int(found[1])
 
 
 def _valid(name: str) -> str:

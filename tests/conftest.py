@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from ganeti.actions.node import Node
@@ -21,14 +20,18 @@ from ganeti.host.users import Accounts, accounts_of_this_machine
 
 TESTS = Path(__file__).parent
 
-# The same examples on every run: a failure in one run is a failure in the next.
-hypothesis.settings.register_profile("project", deadline=None, derandomize=True, database=None)
-hypothesis.settings.load_profile("project")
+# Tests in a machine of the lab use no made-up examples; importing what makes them takes 5 s and more there.
+if not Path("/run/lab-machine").exists():
+    import hypothesis
+
+    # The same examples on every run: a failure in one run is a failure in the next.
+    hypothesis.settings.register_profile("project", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.load_profile("project")
 
 
 # Where a test may run ------------------------------------------------------------------------------------------------
 
-MARKER_OF_DIRECTORY = {"hosts": "host", "system": "lab"}
+MARKER_OF_DIRECTORY = {"hosts": "host", "system": "lab", "machines": "machine"}
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
