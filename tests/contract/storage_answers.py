@@ -78,7 +78,8 @@ ANSWERS: Final[Mapping[DiskType, Answers]] = {
         new_space_is_zero=False,
     ),
     DiskType.DRBD: Answers(
-        operations={**_REFUSED_BY_MOST, Operation.SNAPSHOT: WORKS},
+        # what is there with just the same disks needs no making; an interrupted creation goes on from there
+        operations={**_REFUSED_BY_MOST, Operation.CREATE_TWICE: WORKS, Operation.SNAPSHOT: WORKS},
         new_is_whole=False,
         new_space_is_zero=False,
         closed_is_usable=False,

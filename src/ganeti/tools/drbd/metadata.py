@@ -10,10 +10,14 @@ from ganeti.errors import BlockDeviceError, CommandError, TimedOut
 from ganeti.host import block_devices
 from ganeti.host.clock import TryAgain, retry
 from ganeti.host.system import System
-from ganeti.tools.drbd.commands import CommandLine, Commands
+from ganeti.tools import blkdiscard
+from ganeti.tools.drbd.commands import Commands
 
 SIZE_MIB: Final = 128
 HIGHEST_SIZE_MIB: Final = 1024
+
+IN_USE: Final = ("Device or resource busy", "Valid meta data seems to be in place")
+"""What blkdiscard and drbdmeta say when somebody has the device open, or had it a moment ago and wrote metadata."""
 
 ORPHAN_TIMEOUT_S: Final = 30.0
 ORPHAN_DELAY_S: Final = 0.5
@@ -32,29 +36,25 @@ def check_size(system: System, metadata: Path) -> None:
 def create(system: System, commands: Commands, minor: int, metadata: Path) -> None:
     """Write empty metadata over whatever is there; `minor` must have no disk. May be repeated.
 
-    Nothing that is in use is written to. What an interrupted attempt still runs is waited for: one that went on
-    zeroing later would destroy the metadata. Raises: BlockDeviceError, CommandError.
+    Nothing that is in use is written to: blkdiscard opens the device for itself, which dd does not. It is zeroed
+    because old signatures would make drbdmeta ask questions. What an interrupted attempt still runs is waited for: if
+    it went on later it would destroy the metadata. Raises: BlockDeviceError, CommandError.
     """
 
-    def zero() -> None:
-        result = system.runner.run(zero_argv(metadata))
-        if result.failed and "Device or resource busy" in result.stderr:
-            raise TryAgain(f"metadata device {metadata} is in use")
-        result.raise_if_failed()
+    def attempt() -> None:
+        for argv in (
+            blkdiscard.zero_argv(metadata, offset_mib=0, size_mib=SIZE_MIB),
+            commands.create_metadata(minor, metadata),
+        ):
+            result = system.runner.run(argv)
+            if result.failed and any(word in result.output for word in IN_USE):
+                raise TryAgain(f"metadata device {metadata} is in use")
+            result.raise_if_failed()
 
     try:
-        retry(system.clock, zero, delay_s=ORPHAN_DELAY_S, timeout_s=ORPHAN_TIMEOUT_S)
-        system.runner.check(commands.create_metadata(minor, metadata))
+        retry(system.clock, attempt, delay_s=ORPHAN_DELAY_S, timeout_s=ORPHAN_TIMEOUT_S)
     except TimedOut as err:
         raise BlockDeviceError(str(err)) from err
-
-
-def zero_argv(metadata: Path) -> CommandLine:
-    """Zero the part DRBD may use, unless somebody has the device open for himself.
-
-    Old signatures would make drbdmeta ask questions. dd does not notice that a device is in use.
-    """
-    return ["blkdiscard", "--zeroout", f"--length={SIZE_MIB * MIB}", metadata]
 
 
 def is_readable(system: System, metadata: Path) -> bool:
