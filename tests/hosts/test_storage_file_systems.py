@@ -23,7 +23,7 @@ from tests.contract.storage_contract import (
     write,
 )
 
-from ganeti.actions import blockdev, blockdev_data, file_storage
+from ganeti.actions import blockdev, blockdev_data, file_storage, storage_units
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
 from ganeti.errors import BlockDeviceError, CommandError
@@ -223,12 +223,12 @@ def test_directories_that_do_not_fit_leave_none(real_node: Node, tmp_path: Path)
 
 
 def test_space_is_that_of_the_file_system(bench: Workbench, file_system: FileSystem) -> None:
-    unit = ("file", [str(file_system.directory)], None, ["free", "size", "used"])
-    before = file_storage.list_units(bench.node, *unit)[0]
+    unit = ("file", [[str(file_system.directory)]], None, ["free", "size", "used"])
+    before = storage_units.list_units(bench.node, *unit)[0]
     disk = make(bench, "one", 16)
     write(bench, disk, b"x" * (16 * MIB))
     os.sync()
-    after = file_storage.list_units(bench.node, *unit)[0]
+    after = storage_units.list_units(bench.node, *unit)[0]
     assert int(before[0]) - int(after[0]) in range(16, 19)
     assert int(after[2]) - int(before[2]) == 16
     assert int(after[1]) in range(SIZE_MIB - 16, SIZE_MIB + 1)

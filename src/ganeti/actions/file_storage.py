@@ -1,4 +1,4 @@
-"""Directories of file disks: making, removing and renaming them, and listing them as storage units.
+"""Directories of file disks: making, removing and renaming them.
 
 Every path is checked against the administrator's list and reached without following links. The packaged 3.0 computes
 that check for directories and ignores its result; here a directory that is not allowed is refused.
@@ -12,9 +12,8 @@ import stat
 from pathlib import Path
 
 from ganeti.actions.node import Node
-from ganeti.errors import FileStoragePathError, InvalidParameter, UnsafePath
-from ganeti.host.paths import absolute
-from ganeti.storage import allowed_paths, file_system, units
+from ganeti.errors import FileStoragePathError
+from ganeti.storage import allowed_paths, file_system
 
 log = logging.getLogger(__name__)
 
@@ -55,32 +54,6 @@ def rename_directory(node: Node, old: str, new: str) -> None:
                     file_system.rename_without_replacing(source_dir, source.name, target_dir, target.name)
     except OSError as err:
         raise FileStoragePathError(f"cannot rename the directory {old} to {new}: {err.strerror}") from err
-
-
-def list_units(
-    node: Node,  # noqa: ARG001 - every action has one
-    storage_type: str,
-    directories: list[str],
-    name: str | None,
-    fields: list[str],
-) -> list[units.Row]:
-    """One row a directory (or that of `name` alone), its values in the order of `fields`; sizes in MiB, rounded.
-
-    Raises: InvalidParameter for an unknown type or field; StorageError when a directory cannot be read.
-    """
-    if storage_type not in units.FILE_TYPES:
-        raise InvalidParameter("type", f"storage units of type {storage_type!r} cannot be listed")
-    for index, field in enumerate(fields):
-        if field not in units.FILE_COLUMNS:
-            raise InvalidParameter(f"fields[{index}]", f"storage units have no field {field!r}")
-    return [units.file_row(_absolute(path), fields) for path in (directories if name is None else [name])]
-
-
-def _absolute(directory: str) -> Path:
-    try:
-        return absolute(directory)
-    except UnsafePath as err:
-        raise InvalidParameter("directories", str(err)) from err
 
 
 def _is_there(path: Path, node: Node) -> bool:

@@ -13,8 +13,11 @@ from ganeti.actions.node import Node
 from ganeti.constants import MIB
 from ganeti.errors import CommandError, InvalidParameter, NotSupported, ProgramNotFound
 from ganeti.host import net, procfs
+from ganeti.host.system import System
 from ganeti.model.base import Model, Parameters, Scalar
 from ganeti.model.cluster import HypervisorFacts, StorageUnit
+from ganeti.storage import exclusive as exclusive_storage
+from ganeti.storage.observations import Observations
 from ganeti.storage.units import file_system_bytes
 from ganeti.tools import lvm
 
@@ -46,7 +49,7 @@ def get(
     """Measure the storage units and ask the hypervisors. Raises: InvalidParameter, NotSupported, NodeError."""
     return NodeInfo(
         boot_id=procfs.boot_id(),
-        units=None if units is None else tuple(_unit(node, *unit) for unit in units),
+        units=None if units is None else _units(node, units),
         hypervisors=None if hypervisors is None else tuple(_facts(node, *spec) for spec in hypervisors),
     )
 
@@ -70,14 +73,19 @@ def _facts(node: Node, kind: str, hvparams: Parameters) -> HypervisorFacts:
     return node.hypervisors.get(kind).node_facts(hvparams)
 
 
-def _unit(node: Node, kind: str, name: str, parameters: tuple[Scalar, ...]) -> StorageUnit:
+def _units(node: Node, units: Sequence[UnitRequest]) -> tuple[StorageUnit, ...]:
+    observed = Observations(node.system)
+    return tuple(_unit(observed, *unit) for unit in units)
+
+
+def _unit(observed: Observations, kind: str, name: str, parameters: tuple[Scalar, ...]) -> StorageUnit:
     match kind, parameters:
         case "file", ():
             return _file_system(name)
         case "lvm-vg", (bool(exclusive),):
-            return _volume_group(node, name, exclusive=exclusive)
+            return _volume_group(observed, name, exclusive=exclusive)
         case "lvm-pv", (bool(exclusive),):
-            return _spindles(node, name, exclusive=exclusive)
+            return _spindles(observed, name, exclusive=exclusive)
         case "file" | "lvm-vg" | "lvm-pv", _:
             raise InvalidParameter("units", f"wrong parameters {list(parameters)} for storage type {kind}")
     if kind in UNMEASURED:
@@ -90,25 +98,35 @@ def _file_system(directory: str) -> StorageUnit:
     return StorageUnit(type="file", name=directory, storage_free=free // MIB, storage_size=size // MIB)
 
 
-def _volume_group(node: Node, name: str, *, exclusive: bool) -> StorageUnit:
-    group = _group(node, name)
-    if group is None:
-        return StorageUnit(type="lvm-vg", name=name, storage_free=None, storage_size=None)
-    if exclusive:
-        raise NotSupported("lvm-vg", "telling free space for exclusive storage")
-    return StorageUnit(type="lvm-vg", name=name, storage_free=group.free_mib, storage_size=group.size_mib)
-
-
-def _spindles(node: Node, name: str, *, exclusive: bool) -> StorageUnit:
-    """Physical volumes are counted for exclusive storage alone."""
-    if exclusive and _group(node, name) is not None:
-        raise NotSupported("lvm-pv", "counting spindles for exclusive storage")
-    return StorageUnit(type="lvm-pv", name=name, storage_free=0, storage_size=0)
-
-
-def _group(node: Node, name: str) -> lvm.VolumeGroup | None:
+def _volume_group(observed: Observations, name: str, *, exclusive: bool) -> StorageUnit:
+    """Figures are None when the group cannot be told, is not there or is read-only."""
     try:
-        return lvm.volume_group(node.runner, name)
+        groups = [group for group in observed.of(_groups) if group.name == name and not group.is_read_only]
+        free = exclusive_storage.free_space(observed.of(_physical), groups[0]) if exclusive and groups else None
     except (CommandError, ProgramNotFound) as err:
         log.warning("Volume group %s cannot be measured: %s", name, err)
-        return None
+        groups = []
+    if not groups:
+        return StorageUnit(type="lvm-vg", name=name, storage_free=None, storage_size=None)
+    free_mib = groups[0].free_mib if free is None else round(free)
+    return StorageUnit(type="lvm-vg", name=name, storage_free=free_mib, storage_size=groups[0].size_mib)
+
+
+def _spindles(observed: Observations, name: str, *, exclusive: bool) -> StorageUnit:
+    """Physical volumes, empty ones and all, are counted for exclusive storage alone."""
+    own: list[lvm.PhysicalVolume] = []
+    if exclusive:
+        try:
+            own = exclusive_storage.usable(observed.of(_physical), name)
+        except (CommandError, ProgramNotFound) as err:
+            log.warning("The physical volumes of volume group %s cannot be counted: %s", name, err)
+    free = len(exclusive_storage.empty(own))
+    return StorageUnit(type="lvm-pv", name=name, storage_free=free, storage_size=len(own))
+
+
+def _groups(system: System) -> list[lvm.VolumeGroup]:
+    return lvm.volume_groups(system.runner)
+
+
+def _physical(system: System) -> list[lvm.PhysicalVolume]:
+    return lvm.physical_volumes(system.runner)

@@ -20,12 +20,14 @@ from ganeti.actions import (
     verify_network,
     verify_ssh,
     verify_storage,
+    volumes,
 )
 from ganeti.actions.node import Node
 from ganeti.constants import PROTOCOL_VERSION, RELEASE_VERSION
 from ganeti.errors import HypervisorError, InvalidParameter, NodeError
 from ganeti.model.base import Parameters
 from ganeti.model.verify import VerifyRequest
+from ganeti.storage.observations import Observations
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class _Questions:
         self.what = what
         self.cluster_name = cluster_name
         self.hvparams = hvparams
+        self.observed = Observations(node.system)
 
     def table(self) -> Mapping[str, Callable[[], object]]:
         """The questions asked of this node, in order."""
@@ -73,9 +76,9 @@ class _Questions:
             "oob-paths": lambda: host.program_problems(what.oob_paths or ()),
             "lvlist": lambda: storage.logical_volumes(node),
             "instancelist": self._guests,
-            "vglist": lambda: storage.volume_groups(node),
-            "pvlist": lambda: storage.physical_volumes(node, what.pvlist or ()),
-            "exclusive-pvs": lambda: storage.shared_volumes(storage.physical_volumes(node, what.pvlist or ())),
+            "vglist": lambda: volumes.list_groups(node),
+            "pvlist": lambda: storage.physical_volumes(self.observed, what.pvlist or ()),
+            "exclusive-pvs": lambda: storage.shared_volumes(self.observed, what.pvlist or ()),
             "version": lambda: (PROTOCOL_VERSION, RELEASE_VERSION),
             "hvinfo": self._facts,
             "drbd-version": lambda: verify_drbd.version(node),

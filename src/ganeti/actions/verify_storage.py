@@ -8,39 +8,30 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
+from ganeti.actions import volumes
 from ganeti.actions.node import Node
-from ganeti.errors import CommandError, FileStoragePathError, NotSupported, ProgramNotFound
-from ganeti.storage import allowed_paths
+from ganeti.errors import CommandError, FileStoragePathError, ProgramNotFound
+from ganeti.host.system import System
+from ganeti.storage import allowed_paths, exclusive
+from ganeti.storage.observations import Observations
 from ganeti.tools import lvm
 
 log = logging.getLogger(__name__)
 
 
-def logical_volumes(node: Node) -> dict[str, tuple[str, bool, bool]] | str:
-    """Of all groups, `<group>/<volume>`: size in MiB as text, inactive, in use; or why it cannot be told."""
+def logical_volumes(node: Node) -> volumes.VolumeStates | str:
+    """The logical volumes of all groups; or why they cannot be told."""
     try:
-        volumes = lvm.logical_volumes(node.runner)
+        return volumes.list_volumes(node, None)
     except (CommandError, ProgramNotFound) as err:
         return str(err)
-    return {f"{volume.group}/{volume.name}": (volume.size, not volume.is_active, volume.is_open) for volume in volumes}
 
 
-def volume_groups(node: Node) -> dict[str, int]:
-    """Size in MiB by name; none when they cannot be listed."""
-    try:
-        return {group.name: int(group.size) for group in lvm.volume_groups(node.runner)}
-    except (CommandError, ProgramNotFound) as err:
-        log.warning("The volume groups cannot be listed: %s", err)
-        return {}
+def physical_volumes(observed: Observations, groups: Sequence[str]) -> list[dict[str, object]]:
+    """The physical volumes of some groups (all for none), sizes in MiB. Raises: CommandError.
 
-
-def physical_volumes(node: Node, groups: Sequence[str]) -> list[dict[str, object]]:
-    """The physical volumes of some groups (all for none), sizes in MiB. Raises: CommandError."""
-    try:
-        volumes = lvm.physical_volumes(node.runner)
-    except ProgramNotFound as err:
-        log.warning("The physical volumes cannot be listed: %s", err)
-        return []
+    Which logical volumes lie on them is left out, as the packaged daemon does.
+    """
     return [
         {
             "name": volume.name,
@@ -50,16 +41,13 @@ def physical_volumes(node: Node, groups: Sequence[str]) -> list[dict[str, object
             "attributes": volume.attributes,
             "lv_list": [],
         }
-        for volume in volumes
-        if not groups or volume.group in groups
+        for volume in _of_groups(observed, groups)
     ]
 
 
-def shared_volumes(physical: Sequence[object]) -> list[object]:
-    """Physical volumes that several logical ones share. Raises: NotSupported when there are any to look at."""
-    if physical:
-        raise NotSupported("lvm", "telling which physical volumes are shared")
-    return []
+def shared_volumes(observed: Observations, groups: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Physical volumes of some groups (all for none) that several logical ones share. Raises: CommandError."""
+    return exclusive.shared_volumes(_of_groups(observed, groups))
 
 
 def forbidden_paths(node: Node) -> list[str]:
@@ -78,3 +66,15 @@ def path_problem(node: Node, path: str) -> str | UnsetType:
     if not os.access(directory, os.W_OK | os.X_OK):
         return f"file storage path {directory} is not writable"
     return UNSET
+
+
+def _of_groups(observed: Observations, groups: Sequence[str]) -> list[lvm.PhysicalVolume]:
+    try:
+        return [volume for volume in observed.of(_physical) if not groups or volume.group in groups]
+    except ProgramNotFound as err:
+        log.warning("The physical volumes cannot be listed: %s", err)
+        return []
+
+
+def _physical(system: System) -> list[lvm.PhysicalVolume]:
+    return lvm.physical_volumes(system.runner)

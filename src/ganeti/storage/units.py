@@ -12,7 +12,7 @@ from pathlib import Path
 from ganeti.constants import MIB
 from ganeti.errors import StorageError
 
-FILE_TYPES = ("file", "sharedfile")
+FILE_TYPES = ("file", "sharedfile", "gluster")
 
 Cell = str | int | bool
 Row = list[Cell]

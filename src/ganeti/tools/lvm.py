@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ganeti.errors import CommandError, InvalidOutput
+from ganeti.errors import InvalidOutput
 from ganeti.host.runner import Runner
 
 _Report = dict[str, list[dict[str, list[dict[str, str]]]]]
@@ -113,17 +113,17 @@ class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_virtual(self) -> bool:
         """Whether it is LVM's own (the origin of a virtual snapshot)."""
-        return self.attributes[0] == "v"
+        return self.attributes[:1] == "v"
 
     @property
     def is_active(self) -> bool:
         """Whether it has a device."""
-        return self.attributes[4] != "-"
+        return self.attributes[4:5] not in ("", "-")
 
     @property
     def is_open(self) -> bool:
         """Whether something uses it."""
-        return self.attributes[5] == "o"
+        return self.attributes[5:6] == "o"
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +171,7 @@ class Volume:
     @property
     def is_active(self) -> bool:
         """Whether it has a device that takes input and output (a suspended one does not)."""
-        return self.attributes[4] == "a"
+        return self.attributes[4:5] == "a"
 
     @property
     def is_broken(self) -> bool:
@@ -186,12 +186,6 @@ Volumes = Mapping[tuple[str, str], Volume]
 def volume_groups(runner: Runner, names: Sequence[str] = ()) -> list[VolumeGroup]:
     """The volume groups named, all for none. Raises: CommandError, also when one does not exist; ProgramNotFound."""
     return _report(runner, "vgs", "vg", VolumeGroup, names)
-
-
-def volume_group(runner: Runner, name: str) -> VolumeGroup | None:
-    """A volume group that can be written to; None when there is none of that name. Raises: ProgramNotFound."""
-    groups = [group for group in volume_groups(runner) if group.name == name and not group.is_read_only]
-    return groups[0] if groups else None
 
 
 def missing_volumes(runner: Runner, group: str) -> int:
@@ -222,8 +216,6 @@ def volumes(runner: Runner) -> Volumes:
     """All logical volumes with everything that can be told of them, by one command. Raises: CommandError."""
     found: dict[tuple[str, str], Volume] = {}
     for row in _report(runner, "lvs", "lv", _Segment, units="b"):
-        if len(row.attributes) < 6:
-            raise CommandError(["lvs"], f"logical volume {row.group}/{row.name} has no attributes: {row.attributes!r}")
         key = (row.group, row.name)
         before = found[key].physical_volumes if key in found else ()
         found[key] = Volume(

@@ -1,4 +1,4 @@
-"""Directories of file disks, and their space."""
+"""Directories of file disks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from ganeti.actions import file_storage
 from ganeti.actions.node import Node
-from ganeti.errors import FileStoragePathError, InvalidParameter, StorageError
+from ganeti.errors import FileStoragePathError
 
 
 @pytest.fixture
@@ -80,46 +80,3 @@ def test_a_rename_needs_the_old_directory_alone(node: Node, store: Path, existin
     with pytest.raises(FileStoragePathError, match="cannot rename"):
         file_storage.rename_directory(node, str(store / "a"), str(store / "b"))
     assert sorted(path.name for path in store.iterdir()) == sorted(existing)
-
-
-def test_a_unit_is_one_row_of_the_fields_asked_for(node: Node, store: Path) -> None:
-    with (store / "disk").open("wb") as file:
-        file.truncate(5 << 20)
-    (store / "g").mkdir()
-    with (store / "g/disk").open("wb") as file:
-        file.truncate(3 << 20)
-    (store / "link").symlink_to("/usr")
-    directories = [str(store), str(store / "g")]
-    rows = file_storage.list_units(node, "file", directories, None, ["used", "name", "allocatable"])
-    assert rows == [[8, directories[0], True], [3, directories[1], True]]
-    free, size = file_storage.list_units(node, "sharedfile", [str(store)], None, ["free", "size"])[0]
-    assert isinstance(free, int)
-    assert isinstance(size, int)
-    assert free <= size
-
-
-def test_a_named_unit_is_that_path_alone(node: Node, store: Path) -> None:
-    assert file_storage.list_units(node, "file", ["/srv/a"], str(store), ["name"]) == [[str(store)]]
-
-
-def test_unknown_types_and_fields_are_refused_by_name(node: Node, store: Path) -> None:
-    with pytest.raises(InvalidParameter, match="'type'"):
-        file_storage.list_units(node, "lvm-vg", [], None, ["name"])
-    with pytest.raises(InvalidParameter, match=r"'fields\[1\]'"):
-        file_storage.list_units(node, "file", [str(store)], None, ["name", "colour"])
-
-
-def test_a_missing_directory_has_no_usage(node: Node, store: Path) -> None:
-    with pytest.raises(StorageError, match="missing"):
-        file_storage.list_units(node, "file", [str(store / "missing")], None, ["used"])
-
-
-@pytest.mark.parametrize("directory", ["", "relative", "/srv/../etc", "/a\0b"])
-def test_a_directory_that_is_no_absolute_path_is_refused_by_name(node: Node, directory: str) -> None:
-    with pytest.raises(InvalidParameter, match="'directories'"):
-        file_storage.list_units(node, "file", [directory], None, ["size"])
-
-
-def test_what_a_directory_takes_from_is_told_for_its_file_system(node: Node) -> None:
-    with pytest.raises(StorageError, match="No such file"):
-        file_storage.list_units(node, "file", ["/no/such/directory"], None, ["free"])

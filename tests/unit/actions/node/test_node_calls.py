@@ -77,6 +77,29 @@ VOLUME_GROUPS = (
 )
 
 
+def _physical(name: str, group: str, free: float, attributes: str, volume: str = "") -> dict[str, str]:
+    sizes = {"pv_size": "1000.00", "pv_free": f"{free}", "pv_used": f"{1000 - free}"}
+    return {"pv_uuid": name, "pv_name": name, "vg_name": group, **sizes, "pv_attr": attributes, "lv_name": volume}
+
+
+PHYSICAL_VOLUMES = json.dumps(
+    {
+        "report": [
+            {
+                "pv": [
+                    _physical("/dev/sda", "xenvg", 1000, "a--"),
+                    _physical("/dev/sdb", "xenvg", 999.5, "a--"),
+                    _physical("/dev/sdc", "xenvg", 500, "a--", "a"),
+                    _physical("/dev/sdd", "xenvg", 1000, "u--"),
+                    _physical("[unknown]", "xenvg", 1000, "a-m"),
+                    _physical("/dev/sde", "othervg", 1000, "a--"),
+                ]
+            }
+        ]
+    }
+)
+
+
 def test_node_info_answers_three_elements_in_the_order_of_the_question(ask: Ask, tmp_path: Path, runner: Any) -> None:
     runner.answer = lambda call: Result(argv=call.argv, stdout=VOLUME_GROUPS)
     units = [["file", str(tmp_path), []], ["lvm-vg", "xenvg", [False]], ["lvm-vg", "locked", [False]]]
@@ -109,8 +132,6 @@ def test_node_info_keeps_apart_what_was_not_asked_and_what_is_empty(ask: Ask) ->
         (("file", "/", (False,)), InvalidParameter),
         (("lvm-vg", "xenvg", ()), InvalidParameter),
         (("lvm-vg", "xenvg", ("no",)), InvalidParameter),
-        (("lvm-vg", "xenvg", (True,)), NotSupported),
-        (("lvm-pv", "xenvg", (True,)), NotSupported),
         (("rados", "pool", ()), NotSupported),
         (("tape", "x", ()), InvalidParameter),
         (("file", "/nowhere/at/all", ()), StorageError),
@@ -122,6 +143,29 @@ def test_units_that_cannot_be_measured_are_told(node: Node, runner: Any, unit: A
 
     with pytest.raises(error):
         node_info.get(node, [unit], None)
+
+
+def test_exclusive_storage_counts_empty_physical_volumes_with_a_reserve(node: Node, runner: Any) -> None:
+    def answer(call: Any) -> Result:
+        return Result(argv=call.argv, stdout=VOLUME_GROUPS if call.argv[0] == "vgs" else PHYSICAL_VOLUMES)
+
+    runner.answer = answer
+    kinds = ("lvm-vg", "lvm-pv")
+    asked = [(kind, name, (True,)) for name in ("xenvg", "locked", "none") for kind in kinds]
+
+    info = node_info.get(node, asked, None)
+
+    assert info.units is not None
+    # Two of the three that can be used are empty, which would be 1940 MiB; but no more than is free is told.
+    assert [(unit.storage_free, unit.storage_size) for unit in info.units] == [
+        (1024, 2044),
+        (2, 3),
+        (None, None),
+        (0, 0),
+        (None, None),
+        (0, 0),
+    ]
+    assert [call.argv[0] for call in runner.ran] == ["vgs", "pvs"]
 
 
 def test_lvm_that_is_not_installed_gives_no_figures(node: Node, runner: Any) -> None:

@@ -372,8 +372,12 @@ REPORTS = {
     '{"vg_name":"xenvg","lv_name":"b","lv_size":"4.00","lv_attr":"-wi-------"},'
     '{"vg_name":"xenvg","lv_name":"v","lv_size":"4.00","lv_attr":"vwi-a-----"}]}]}',
     "vgs": '{"report":[{"vg":[{"vg_name":"xenvg","vg_free":"1.00","vg_size":"20479.99","vg_attr":"wz--n-"}]}]}',
-    "pvs": '{"report":[{"pv":[{"pv_name":"/dev/sda1","vg_name":"xenvg","pv_free":"1.00","pv_size":"20480.00",'
-    '"pv_attr":"a--"},{"pv_name":"/dev/sdb1","vg_name":"","pv_free":"5.00","pv_size":"5.00","pv_attr":"---"}]}]}',
+    "pvs": '{"report":[{"pv":[{"pv_uuid":"a","pv_name":"/dev/sda1","vg_name":"xenvg","pv_free":"1.00",'
+    '"pv_size":"20480.00","pv_used":"20479.00","pv_attr":"a--","lv_name":"a"},'
+    '{"pv_uuid":"a","pv_name":"/dev/sda1","vg_name":"xenvg","pv_free":"1.00",'
+    '"pv_size":"20480.00","pv_used":"20479.00","pv_attr":"a--","lv_name":"b"},'
+    '{"pv_uuid":"b","pv_name":"/dev/sdb1","vg_name":"","pv_free":"5.00",'
+    '"pv_size":"5.00","pv_used":"0","pv_attr":"---","lv_name":""}]}]}',
 }
 LVM = {"lvlist": "xenvg", "vglist": None, "pvlist": ["xenvg"]}
 
@@ -395,6 +399,16 @@ def test_lvm_is_told_as_it_reports_itself(verify: Verify, runner: Any) -> None:
             }
         ],
     }
+
+
+def test_shared_physical_volumes_are_told_with_what_lies_on_them_by_one_command(verify: Verify, runner: Any) -> None:
+    runner.answer = lambda call: Result(argv=call.argv, stdout=REPORTS[call.argv[0]])
+
+    answers = verify({"pvlist": ["xenvg"], "exclusive-pvs": True})
+
+    assert answers["exclusive-pvs"] == [["/dev/sda1", ["a", "b"]]]
+    assert answers["pvlist"][0]["lv_list"] == []
+    assert [call.argv[0] for call in runner.ran] == ["pvs"]
 
 
 def test_broken_lvm_is_a_text_where_one_may_be(verify: Verify, runner: Any) -> None:
