@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ganeti.actions.node import Node
 from ganeti.errors import InvalidParameter, NodeError
 from ganeti.noded import table
-from ganeti.noded.calls import disks, volumes
+from ganeti.noded.calls import disks, mirrors, volumes
 from ganeti.noded.codec import Signature
 
 DISK = {
@@ -66,6 +66,13 @@ GOOD: dict[str, list[object]] = {
     "file_storage_dir_create": ["/srv/store/guest1"],
     "file_storage_dir_remove": ["/srv/store/guest1"],
     "file_storage_dir_rename": ["/srv/store/guest1", "/srv/store/guest2"],
+    "blockdev_addchildren": [DISK, [DISK, DISK]],
+    "blockdev_removechildren": [DISK, [DISK, DISK]],
+    "drbd_disconnect_net": [[DISK]],
+    "drbd_attach_net": [[DISK], False],
+    "drbd_wait_sync": [[DISK]],
+    "drbd_needs_activation": [[DISK]],
+    "drbd_helper": [],
     "extstorage_diagnose": [],
     "lv_list": [["xenvg"]],
     "vg_list": [],
@@ -97,6 +104,10 @@ BAD: list[tuple[str, int, object, str]] = [
     ("blockdev_snapshot", 2, -1, "size"),
     ("blockdev_getdimensions", 0, DISK, "disks"),
     ("bdev_sizes", 0, ["/dev/sda", 5], "devices[1]"),
+    ("blockdev_addchildren", 1, DISK, "new"),
+    ("blockdev_removechildren", 0, [DISK], "parent"),
+    ("drbd_disconnect_net", 0, [None], "disks[0]"),
+    ("drbd_attach_net", 1, 1, "both_primary"),
     ("file_storage_dir_create", 0, 5, "directory"),
     ("storage_list", 1, ["/srv"], "arguments[0]"),
     ("lv_list", 0, ["xenvg", 5], "groups[1]"),
@@ -104,7 +115,7 @@ BAD: list[tuple[str, int, object, str]] = [
     ("storage_execute", 2, None, "name"),
 ]
 
-ROWS = {call.name: Signature(call.action) for call in (*disks.CALLS, *volumes.CALLS)}
+ROWS = {call.name: Signature(call.action) for call in (*disks.CALLS, *mirrors.CALLS, *volumes.CALLS)}
 
 
 def body(*arguments: object) -> bytes:
@@ -112,7 +123,7 @@ def body(*arguments: object) -> bytes:
 
 
 def test_the_rows_fit_into_the_table() -> None:
-    assert table.join((*disks.CALLS, *volumes.CALLS)).keys() == GOOD.keys()
+    assert table.join((*disks.CALLS, *mirrors.CALLS, *volumes.CALLS)).keys() == GOOD.keys()
 
 
 @pytest.mark.parametrize("name", sorted(GOOD))
@@ -172,7 +183,7 @@ def call(node: Node, tmp_path: Path) -> Callable[..., object]:
     store = tmp_path / "srv/store"
     store.mkdir(parents=True)
     node.paths.file_storage_paths_file.write_text(f"{store}\n")
-    actions = {row.name: row.action for row in (*disks.CALLS, *volumes.CALLS)}
+    actions = {row.name: row.action for row in (*disks.CALLS, *mirrors.CALLS, *volumes.CALLS)}
 
     def make(name: str, *arguments: object) -> object:
         text = json.dumps(arguments).replace("/srv/store", str(store))
@@ -204,7 +215,7 @@ def test_a_disks_life_as_the_master_reads_it(call: Callable[..., object], node: 
     assert call("storage_list", "file", [["/srv/store"]], None, ["name", "used"]) == [["/srv/store", 15]]
     for name in ("blockdev_shutdown", "blockdev_remove"):
         assert call(name, {**DISK, "logical_id": ["loop", "/srv/store/disk1"]}) is None
-    assert call("bdev_sizes", ["/dev/null"]) == {}
+    assert call("bdev_sizes", ["/etc/hosts"]) == {}
 
 
 def test_a_disk_that_cannot_be_told_is_a_text_beside_the_others(call: Callable[..., object]) -> None:

@@ -28,12 +28,13 @@ def grow(node: Node, disk: Disk, amount: Mib, dry_run: bool, backing_store: bool
 
 CALLS = (
     Call("bdev_sizes", blockdev_data.sizes),
-    Call("blockdev_create", blockdev.create),
-    Call("blockdev_assemble", assemble),
+    # these write a mirror's metadata, wait for its other half, and wait for who has the disk open
+    Call("blockdev_create", blockdev.create, lane=Lane.LONG),
+    Call("blockdev_assemble", assemble, lane=Lane.LONG),
+    Call("blockdev_remove", blockdev.remove, lane=Lane.LONG),
     Call("blockdev_open", blockdev.open),
     Call("blockdev_close", blockdev.close),
     Call("blockdev_shutdown", blockdev.shutdown),
-    Call("blockdev_remove", blockdev.remove),
     Call("blockdev_grow", grow),
     Call("blockdev_rename", blockdev.rename),
     Call("blockdev_snapshot", blockdev.snapshot),
