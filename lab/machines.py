@@ -25,7 +25,8 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lab import machine_qemu, processes
+from lab import ceph, machine_qemu, processes
+from lab.ceph import Ceph
 from lab.machine import agent
 from lab.machine_agent import Command, Completed, Failure
 from lab.machine_kernel import MachineKernel, machine_kernel
@@ -136,6 +137,20 @@ class Lab:
         """
         done = processes.run(self.network.inside(argv), stdin=stdin, timeout_s=timeout_s, env=env, check=False)
         return Completed(argv=tuple(argv), returncode=done.status, stdout=done.stdout, stderr=done.stderr)
+
+    def ceph(self) -> Ceph:
+        """Start a Ceph cluster, which machines find by /etc/ceph/ceph.conf; once per lab.
+
+        Raises:
+            LabError: a program of it failed.
+        """
+
+        def run(argv: Sequence[str]) -> str:
+            return self.execute(argv).raise_if_failed("the host").stdout
+
+        started = ceph.start(self.directory / "ceph", self.network.lan_host, run)
+        self.place("/etc/ceph/ceph.conf", started.client_conf.read_text())
+        return started
 
     def machines(self) -> tuple[Machine, ...]:
         """Return the machines there are, up or not."""
