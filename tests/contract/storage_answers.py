@@ -71,7 +71,6 @@ ANSWERS: Final[Mapping[DiskType, Answers]] = {
         operations={
             **_REFUSED_BY_MOST,
             Operation.EXCLUSIVE_STORAGE: WORKS,
-            Operation.CREATE_TWICE: CommandError,
             Operation.RENAME: WORKS,
             Operation.SNAPSHOT: WORKS,
         },
