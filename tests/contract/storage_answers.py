@@ -44,6 +44,8 @@ class Answers:
     """Whether what was never written reads as zero; a volume shows what lay there before."""
     is_somebody_elses: bool = False
     """Whether the device is there before it is made and stays, with its data, when it is removed."""
+    grows_alone: bool = True
+    """Whether the larger size can be used at once; a mirror has to agree on it with its other half."""
     closed_is_usable: bool = True
     """Whether a closed disk can still be read and written; the passive half of a mirror cannot."""
 

@@ -221,10 +221,11 @@ class StorageContract:
         write(bench, disk, b"x" * (SIZE * MIB))
         # The order of the master: checked below, made below, made above.
         for dry_run, below in ((True, True), (False, True), (False, False)):
-            with answered(bench, Operation.GROW):
+            is_refused = not (below or bench.answers.grows_alone)
+            with pytest.raises(NodeError) if is_refused else answered(bench, Operation.GROW):
                 blockdev.grow(bench.node, disk, GROWTH, dry_run=dry_run, backing_store=below, exclusive_storage=False)
             assert not dry_run or size_of(bench, disk) == SIZE * MIB
-        grown = GROWTH if works(bench, Operation.GROW) else 0
+        grown = GROWTH if works(bench, Operation.GROW) and bench.answers.grows_alone else 0
         assert size_of(bench, disk) == (SIZE + grown) * MIB
         assert read(bench, disk, 0, SIZE * MIB) == b"x" * SIZE * MIB
         if bench.answers.new_space_is_zero:
