@@ -50,9 +50,7 @@ def lab(name: str) -> Iterator[Lab]:
     Raises:
         LabError: something cannot be made or removed.
     """
-    prefix = f"lab-{_valid(name)}-{os.getpid()}-"
-    kernel = machine_kernel()
-    directory = Path(tempfile.mkdtemp(prefix=prefix))
+    directory = Path(tempfile.mkdtemp(prefix=f"lab-{_valid(name)}-{os.getpid()}-"))
     # A session of its own: a signal to this process's group must not end it.
     keeper = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_KEEPER), str(directory)],
@@ -62,7 +60,7 @@ def lab(name: str) -> Iterator[Lab]:
         text=True,
         start_new_session=True,
     )
-    made = Lab(directory, kernel)
+    made = Lab(directory)
     try:
         made.network.make()
         yield made
@@ -76,10 +74,9 @@ def lab(name: str) -> Iterator[Lab]:
 class Lab:
     """The machines of one lab and the network between them."""
 
-    def __init__(self, directory: Path, kernel: MachineKernel) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.network = MachineNetwork(namespace=directory.name)
-        self._kernel = kernel
         self._machines: dict[str, Machine] = {}
         self._files = directory / "files"
         self._files.mkdir()
@@ -104,14 +101,20 @@ class Lab:
 
         Raises:
             Failure: one is up already, or does not come up.
+            LabError: the kernel cannot be made.
         """
         hardware = Hardware(disks=disks, size_mib=size_mib, memory_mib=memory_mib, cpus=cpus, udev=udev)
-        machines = tuple(self._machine(_valid(name)) for name in names)
+        return self.boot(dict.fromkeys(names, hardware))
+
+    def boot(self, wanted: Mapping[str, Hardware]) -> tuple[Machine, ...]:
+        """Boot machines that may differ, together, as `up` does. Raises: Failure."""
+        machines = tuple(self._machine(_valid(name)) for name in wanted)
+        kernel = machine_kernel()
         lines = ["127.0.0.1 localhost", *(f"{m.lan} {m.name}.lab {m.name}" for m in self._machines.values())]
         self.place("/etc/hosts", "".join(f"{line}\n" for line in lines))
         with self.network.listen() as listener:
             for machine in machines:
-                machine.boot(self._kernel, hardware, self._files, listener.getsockname()[1])
+                machine.boot(kernel, wanted[machine.name], self._files, listener.getsockname()[1])
             self._await(listener, machines)
         return machines
 
