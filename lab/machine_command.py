@@ -138,3 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     record.set_defaults(act=_record)
     commands.add_parser("check", help="say whether everything machines need is there").set_defaults(act=_check)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
