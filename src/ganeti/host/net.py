@@ -197,6 +197,15 @@ def address_family(text: str) -> int:
     return int(socket.AF_INET if parse_address(text).version == 4 else socket.AF_INET6)
 
 
+def resolve(host: str) -> Address:
+    """The address of a host by its name, the first the resolver gives; an address is its own. Raises: NodeError."""
+    try:
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as err:
+        raise NodeError(f"the address of host {host!r} cannot be told: {err}") from err
+    return parse_address(str(answers[0][4][0]))
+
+
 def is_own_address(text: str) -> bool:
     """Whether this node has the address; the wildcards count as its own, what is no address does not.
 
