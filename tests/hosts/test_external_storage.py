@@ -34,6 +34,7 @@ from ganeti.host.paths import Paths
 from ganeti.host.runner import SystemRunner
 from ganeti.host.system import System
 from ganeti.model.disk import Disk, DiskMode, DiskType
+from ganeti.storage import tree
 
 SHIPPED = Path(__file__).parents[2] / "examples/extstorage/loop"
 
@@ -150,9 +151,17 @@ def test_a_device_in_use_stays(bench: Workbench, operation: str) -> None:
     write(bench, disk, b"data")
     device = path_of(bench, disk)
     with device.open("rb"), pytest.raises(BlockDeviceError, match="is in use"):
-        {"shutdown": blockdev.shutdown, "remove": blockdev.remove}[operation](bench.node, disk)
+        getattr(tree.get(bench.node.storage, disk), operation)()
     assert path_of(bench, disk) == device
     assert read(bench, disk, 0, 4) == b"data"
+
+
+def test_a_volume_that_qemu_has_open_stays(bench: Workbench) -> None:
+    """By its file, as with access=userspace."""
+    disk = make(bench, "one", 8)
+    with image_of(bench, disk).open("r+b"), pytest.raises(BlockDeviceError, match="is in use"):
+        blockdev.shutdown(bench.node, disk)
+    blockdev.shutdown(bench.node, disk)
 
 
 def test_a_grown_volume_is_larger_for_who_has_it_open(bench: Workbench) -> None:
