@@ -1,4 +1,4 @@
-"""The process that ends a lab of machines: a program that waits until its input is closed, then removes everything.
+"""The process that ends a lab of machines: it waits for a word or the end of its input, then removes everything.
 
 The lab holds the other end of that input. However the lab's process ends, killed or not, the kernel closes it, so
 nothing outlives it. What belongs to a lab is what runs in its network namespace, that namespace, and its directory;
@@ -52,7 +52,7 @@ def end_all(namespace: Path) -> None:
 
 def main(directory: Path) -> None:
     """Wait for the end of the lab whose directory this is, and remove what is left of it."""
-    sys.stdin.buffer.read()
+    sys.stdin.buffer.read(1)
     namespace = _NAMESPACES / directory.name
     if namespace.exists():
         end_all(namespace)

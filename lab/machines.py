@@ -65,7 +65,8 @@ def lab(name: str) -> Iterator[Lab]:
         made.network.make()
         yield made
     finally:
-        _, complaints = keeper.communicate()
+        # a word, since a process forked from this one meanwhile may hold the pipe open
+        _, complaints = keeper.communicate("end\n")
         made.forget()
         if keeper.returncode != 0:
             raise Failure(f"the lab in {directory} could not be removed: {complaints}")
@@ -203,6 +204,7 @@ class Machine:
         self._home = home
         self._network = network
         self._port = port
+        self._is_plugged = False
         self._qemu: subprocess.Popen[bytes] | None = None
         self._commands: weakref.WeakSet[Command] = weakref.WeakSet()
 
@@ -237,7 +239,9 @@ class Machine:
             "port": str(port),
         }
         (self._home / "boot").write_text(machine_qemu.settings(values))
+        self._unplug()
         self._network.add(self._port)
+        self._is_plugged = True
         argv = machine_qemu.command(self.name, self._home, self._port, hardware, kernel)
         with (self._home / "qemu.log").open("wb") as log:
             self._qemu = subprocess.Popen(
@@ -258,7 +262,7 @@ class Machine:
                 qemu.wait(_STOP_LIMIT_S)
             off.kill()
         self.power_off()
-        self._network.remove(self._port)
+        self._unplug()
 
     def power_off(self) -> None:
         """End its QEMU and what waits for it; nothing happens when it is not up."""
@@ -283,8 +287,8 @@ class Machine:
 
     def log(self) -> str:
         """The end of what QEMU and the machine's console said."""
-        texts = [(self._home / name).read_text(errors="replace") for name in ("qemu.log", "console")]
-        return "".join(texts)[-4000:]
+        texts = [(self._home / name) for name in ("qemu.log", "console")]
+        return "".join(text.read_text(errors="replace") for text in texts if text.exists())[-4000:]
 
     # ---- network
 
@@ -362,6 +366,11 @@ class Machine:
         if count == 0:
             raise Failure(f"{self.name}: not all of {path} ran and passed:\n{done.stdout}{done.stderr}")
         return count
+
+    def _unplug(self) -> None:
+        if self._is_plugged:
+            self._network.remove(self._port)
+            self._is_plugged = False
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._qemu is None or self._qemu.poll() is not None:
