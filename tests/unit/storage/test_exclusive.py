@@ -19,7 +19,7 @@ def physical(
     )
 
 
-@pytest.mark.parametrize(("sizes", "standard"), [((1030, 2000), 1000), ((103,), 100), ((1000,), 970)])
+@pytest.mark.parametrize(("sizes", "standard"), [((1031, 2000), 1000), ((104,), 100), ((1000,), 970)])
 def test_the_smallest_sets_the_standard_less_three_percent(sizes: tuple[int, ...], standard: int) -> None:
     assert exclusive.standard_size([physical(str(size), size) for size in sizes]) == standard
 

@@ -13,6 +13,7 @@ from ganeti.actions.node import Node
 from ganeti.constants import MIB
 from ganeti.errors import BlockDeviceError, CommandError
 from ganeti.host.system import System
+from ganeti.model.base import Parameters
 from ganeti.model.disk import Disk, DiskType, LocalDiskStatus
 from ganeti.storage.base import BlockDevice
 from ganeti.storage.drivers.lvm import LogicalVolume
@@ -38,7 +39,7 @@ def node(system: System, lvm: FakeLvm) -> Node:
 
 def disk(name: str = "one", size: int = 8, *, stripes: object = 1, spindles: int | None = None) -> Disk:
     """A disk by the name of its volume."""
-    params = {"stripes": stripes} if isinstance(stripes, int | str) else None
+    params: Parameters | None = {"stripes": stripes} if isinstance(stripes, int | str) else None
     return Disk(dev_type=DiskType.PLAIN, logical_id=(GROUP, name), size=size, params=params, spindles=spindles)
 
 
