@@ -21,6 +21,7 @@ from ganeti.host.transcript import ReplayRunner  # noqa: E402
 @pytest.mark.parametrize("name", scenarios.names())
 def test_a_scenario_runs_the_commands_that_were_recorded(name: str, tmp_path: Path) -> None:
     root = tmp_path / "root"
+    assert scenarios.transcript_of(name).exists(), f"`scripts/lab record {name}` records it"
     exchanges = transcript.read(scenarios.transcript_of(name), scenarios.values(root))
 
     with ReplayRunner(exchanges) as runner:
