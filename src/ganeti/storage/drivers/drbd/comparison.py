@@ -38,11 +38,26 @@ def network_match(present: Configuration, wanted: Device, *, has_peer: bool) -> 
     return Match.SAME if (present.local, present.remote) == (wanted.local, wanted.remote) else Match.OTHER
 
 
-def foreign(present: Configuration, device: Device, wanted: Backing | None) -> str | None:
-    """Why what the kernel has under our minor is somebody else's; None when nothing says so."""
+def obstacle(present: Configuration, device: Device, local: Match, net: Match) -> str | None:
+    """Why what is there cannot become what is wanted; None when it can.
+
+    Other addresses are only given up by a device that has our disks: without them nothing says that it is ours.
+    """
     if present.resource not in (None, device.resource):
         return f"{device.path} belongs to the resource {present.resource}"
-    is_other = wanted is not None and local_match(present, wanted) is Match.OTHER
-    if is_other and network_match(present, device, has_peer=False) is not Match.SAME:
+    if local is Match.OTHER:
         return f"{device.path} is in use with other disks ({present.data}, {present.metadata})"
+    if net is Match.OTHER and present.data is None:
+        return f"{device.path} is in use with other addresses ({present.local}, {present.remote})"
     return None
+
+
+def foreign(present: Configuration, device: Device, wanted: Backing | None) -> str | None:
+    """Why what the kernel has under our minor is somebody else's; None when nothing says so.
+
+    Our addresses or our disks make it ours: after an interruption or a change of an address not both need be.
+    """
+    local = Match.SAME if wanted is None else local_match(present, wanted)
+    net = network_match(present, device, has_peer=False)
+    reason = obstacle(present, device, local, Match.SAME)
+    return None if present.resource == device.resource and net is Match.SAME else reason

@@ -271,9 +271,10 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
 
     def _take_over(self) -> None:
         """Check that the device the kernel already has was made of our disks. Raises: BlockDeviceError."""
-        present, wanted = self._present(), self._backing()
-        reason = comparison.foreign(present, self._device, wanted)
-        if reason is None and comparison.local_match(present, wanted) is not Match.SAME:
+        present = self._present()
+        local = comparison.local_match(present, self._backing())
+        reason = comparison.obstacle(present, self._device, local, Match.SAME)
+        if reason is None and local is not Match.SAME:
             reason = f"{self._device.path} is in use already"
         if reason is not None:
             raise BlockDeviceError(f"{self.disk.describe()}: {reason}")
@@ -283,23 +284,18 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         state, wanted, device = self._module.state(self._device.minor), self._backing(), self._device
         local = comparison.local_match(present, wanted)
         net = comparison.network_match(present, device, has_peer=state is not None and state.has_peer)
-        reason = comparison.foreign(present, device, wanted)
-        if reason is None and local is Match.OTHER:
-            reason = f"{device.path} is in use with other disks ({present.data}, {present.metadata})"
-        if reason is None and net is Match.OTHER and present.data is None:
-            # without a disk of ours nothing says that the device is ours
-            reason = f"{device.path} is in use with other addresses ({present.local}, {present.remote})"
-        if reason is not None:
-            raise BlockDeviceError(f"{self.disk.describe()} cannot be assembled: {reason}")
+        obstacle = comparison.obstacle(present, device, local, net)
         wants_network = device.local is not None and device.remote is not None
-        if wanted is None and not wants_network:
-            raise BlockDeviceError(f"{self.disk.describe()} cannot be assembled: it has neither disks nor addresses")
+        if obstacle is None and wanted is None and not wants_network:
+            obstacle = "it has neither disks nor addresses"
+        if obstacle is not None:
+            raise BlockDeviceError(f"{self.disk.describe()} cannot be assembled: {obstacle}")
         if state is None or not state.is_in_use:
             self._run(self._commands.add(device))
         if local is Match.ABSENT and wanted is not None:
             self._attach_disks(wanted, parameters, may_go_without=wants_network)
-        if net is Match.OTHER:
-            self._run(self._commands.disconnect(device, str(present.local), str(present.remote)))
+        if net is Match.OTHER and not network.end_connection(self.system, self._commands, device, present):
+            raise BlockDeviceError(f"{device.path} does not give up its addresses {present.local} and {present.remote}")
         if net is not Match.SAME and wants_network:
             network.connect(self.system, self._commands, device, parameters, dual_primary=False)
 

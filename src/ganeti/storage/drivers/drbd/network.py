@@ -10,7 +10,7 @@ from ganeti.errors import BlockDeviceError, CommandError, TimedOut
 from ganeti.host.clock import TryAgain, retry
 from ganeti.host.system import System
 from ganeti.tools.drbd.commands import Commands, run
-from ganeti.tools.drbd.devices import Device
+from ganeti.tools.drbd.devices import Configuration, Device
 from ganeti.tools.drbd.parameters import DrbdParameters
 from ganeti.tools.drbd.states import DeviceState
 
@@ -77,12 +77,18 @@ def disconnect(system: System, commands: Commands, device: Device, state: Callab
         log.info("Disconnecting %s took %.0f s", device.path, took)
 
 
-def end_connection(system: System, commands: Commands, device: Device) -> bool:
-    """Tell a device to end its connection; say whether it did. One that has none is no failure of anybody."""
-    try:
-        for argv in commands.disconnect(device, str(device.local), str(device.remote)):
+def end_connection(system: System, commands: Commands, device: Device, present: Configuration | None = None) -> bool:
+    """Tell a device to end its connection, by the addresses it has if they are not its own; say whether it did.
+
+    All steps are tried: DRBD 9 has one more, which is what is left when the connection has ended by itself.
+    """
+    has = present or Configuration(local=device.local, remote=device.remote)
+    worked = False
+    for argv in commands.disconnect(device, str(has.local), str(has.remote)):
+        try:
             run(system.runner, argv)
-    except CommandError as err:
-        log.debug("%s was not disconnected: %s", device.path, err)
-        return False
-    return True
+        except CommandError as err:
+            log.info("%s was not disconnected: %s", device.path, err)
+        else:
+            worked = True
+    return worked
