@@ -31,6 +31,9 @@ PARAMETERS: dict[str, object] = {
 }
 """What a master sends when nobody asked for anything else."""
 
+_FILLED = ".<15"
+"""With its line end a word has 16 bytes, so that every MiB begins with one."""
+
 INSTANCE = {
     "name": OWNER,
     "hypervisor": "fake",
@@ -128,22 +131,26 @@ class MirroredDisk:
         for volume in self.volumes:
             node.call("blockdev_create", top(volume), volume["size"], OWNER, node is self.primary, info(), False)
 
-    def create_device(self, node: MachineNode, *, secret: str | None = None) -> object:
+    def create_all_volumes(self) -> None:
+        """Make what lies below the disk on both nodes at once."""
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self.create_volumes, self.nodes))
+
+    def create_device(self, node: MachineNode) -> object:
         """Make the disk itself on a node, over its volumes."""
-        disk = self.seen_by(node, secret=secret)
-        return node.call("blockdev_create", disk, self.size, OWNER, node is self.primary, info(), False)
+        return node.call("blockdev_create", self.seen_by(node), self.size, OWNER, node is self.primary, info(), False)
 
     def create(self) -> None:
         """Make it on both nodes, the secondary first; the first synchronisation begins with the primary's part."""
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(self.create_volumes, self.nodes))
+        self.create_all_volumes()
         for node in (self.secondary, self.primary):
             self.create_device(node)
 
-    def assemble(self) -> None:
+    def assemble(self, *, secret_of_secondary: str | None = None) -> None:
         """Make it active, the secondary first."""
-        for node in (self.secondary, self.primary):
-            node.call("blockdev_assemble", self.seen_by(node), INSTANCE, node is self.primary, 0)
+        for node, secret in ((self.secondary, secret_of_secondary), (self.primary, None)):
+            disk = self.seen_by(node, secret=secret)
+            node.call("blockdev_assemble", disk, INSTANCE, node is self.primary, 0)
 
     def open(self, node: MachineNode, *, exclusive: bool = True) -> None:
         """Let a node use it."""
@@ -214,9 +221,9 @@ class MirroredDisk:
     # Contents ---------------------------------------------------------------------------------------------------
 
     def write(self, node: MachineNode, word: str, *, offset_mib: int = 0, size_mib: int = 8) -> None:
-        """Write a word again and again, past the page cache."""
+        """Write a word of up to 15 letters again and again, past the page cache."""
         script = (
-            f"yes '{word}' | head -c {size_mib}M"
+            f"yes '{word:{_FILLED}}' | head -c {size_mib}M"
             f" | dd of={self.path} bs=1M iflag=fullblock oflag=direct seek={offset_mib} status=none"
         )
         node.machine.check(["sh", "-e", "-c", script])
@@ -224,7 +231,7 @@ class MirroredDisk:
     def read_word(self, node: MachineNode, *, offset_mib: int = 0) -> str:
         """The first word at an offset, read through the device."""
         script = f"dd if={self.path} bs=1M iflag=direct skip={offset_mib} count=1 status=none | head -n 1"
-        return str(node.machine.check(["sh", "-c", script]).stdout).strip()
+        return str(node.machine.check(["sh", "-c", script]).stdout).strip(".\n")
 
     def digests(self) -> list[str]:
         """SHA-256 of both copies, past the page cache: what is below a mirror is not written through it."""

@@ -155,6 +155,9 @@ def test_the_first_synchronisation_is_told_and_can_be_paused(pair: Pair) -> None
     disk.create()
     assert pair.first.call("node_verify", {"drbd-list": None}, "cluster", {}) == {"drbd-list": [disk.minor]}
 
+    done, percent = disk.progress(disk.secondary)
+    assert not done
+    assert percent < 100
     status = disk.status(disk.secondary)
     assert status["is_degraded"] is True
     assert status["ldisk_status"] == 2
@@ -310,18 +313,21 @@ def test_what_is_down_needs_activation_until_it_is_assembled(disk: MirroredDisk)
     assert disk.is_equal()
 
 
-def test_another_secret_on_one_side_is_a_clear_error(pair: Pair) -> None:
-    disk = pair.plan()
-    for node in disk.nodes:
-        disk.create_volumes(node)
-    disk.create_device(disk.secondary, secret=pair.secret())
-    disk.create_device(disk.primary)
+def test_another_secret_on_one_side_is_a_clear_error(pair: Pair, disk: MirroredDisk) -> None:
+    disk.close(disk.primary)
+    disk.shutdown()
+    disk.assemble(secret_of_secondary=pair.secret())
 
     with pytest.raises(Refused, match="not connected to the other node") as caught:
         disk.progress(disk.primary)
 
     assert disk.secret not in str(caught.value)
     assert disk.status(disk.primary)["is_degraded"] is True
+    disk.close(disk.primary)
+    disk.shutdown()
+    disk.assemble()
+    disk.wait_in_sync()
+    assert disk.is_equal()
 
 
 # kill -9 -------------------------------------------------------------------------------------------------------------
@@ -330,8 +336,7 @@ def test_another_secret_on_one_side_is_a_clear_error(pair: Pair) -> None:
 @pytest.mark.parametrize("command", ["drbdmeta .*create-md", "drbdsetup .*attach"])
 def test_a_creation_killed_in_the_middle_can_be_made_again(pair: Pair, command: str) -> None:
     disk = pair.plan()
-    for node in disk.nodes:
-        disk.create_volumes(node)
+    disk.create_all_volumes()
     disk.create_device(disk.secondary)
 
     StoppingPoint(disk.primary, command, "after").kill_during(lambda: disk.create_device(disk.primary))
