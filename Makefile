@@ -22,6 +22,7 @@ check: $(STAMP)
 
 bench: setup
 	$(VENV)/bin/python -P bench/noded
+	$(VENV)/bin/python -P bench/disks
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
