@@ -65,6 +65,12 @@ def size(mib: int, number: int = 0) -> Exchange:
     return said(f"cat /sys/dev/block/253:{number * 16}/size", f"{mib * MIB // 512}\n")
 
 
+def names(*found: str, **answer: object) -> Exchange:
+    """The images of the pool."""
+    exchange = said("rbd ls --pool=rbd --format=json", json.dumps(found))
+    return replace(exchange, **answer)  # type: ignore[arg-type] # the fields' own names and types
+
+
 ATTACHED = (mapped(("a", "/dev/rbd0")), device())
 """What is asked when the image is mapped."""
 
@@ -165,19 +171,32 @@ def test_one_question_tells_about_all_disks(scripted: Scripted) -> None:
     ],
 )
 def test_an_image_that_is_not_mapped_is_mapped(scripted: Scripted, other: Exchange) -> None:
-    node, _ = scripted(other, other, on("map", stdout="/dev/rbd0\n"), device())
+    node, _ = scripted(other, names("a"), other, on("map", stdout="/dev/rbd0\n"), device())
     found = blockdev.find(node, disk())
     assert found is not None
     assert (found.dev_path, found.major, found.minor) == ("/dev/rbd0", 253, 0)
 
 
 def test_an_image_that_was_mapped_meanwhile_is_not_mapped_again(scripted: Scripted) -> None:
-    node, _ = scripted(mapped(), *ATTACHED)
+    node, _ = scripted(mapped(), names("a"), *ATTACHED)
     assert blockdev.find(node, disk()) is not None
 
 
+def test_many_disks_that_are_not_mapped_are_asked_for_at_once(scripted: Scripted) -> None:
+    mappings = [[mapped(), on("map", name, stdout=f"/dev/rbd{n}\n"), device(n)] for n, name in enumerate(("a", "b"))]
+    node, _ = scripted(mapped(), names("a", "b"), *mappings[0], *mappings[1])
+    answers = blockdev.mirror_status_multi(node, tuple(disk(name) for name in ("a", "b", "absent", "gone")))
+    assert [worked for worked, _ in answers] == [True, True, False, False]
+
+
+def test_a_cluster_that_does_not_answer_is_waited_for_once(scripted: Scripted) -> None:
+    node, _ = scripted(mapped(), names(stdout="", exit_code=None, signal=15, timed_out=True))
+    answers = blockdev.mirror_status_multi(node, tuple(disk(name) for name in ("a", "b", "c")))
+    assert [("monitors" in str(answer), worked) for worked, answer in answers] == [(True, False)] * 3
+
+
 def test_images_are_mapped_one_at_a_time(scripted: Scripted, system: System) -> None:
-    node, _ = scripted(mapped())
+    node, _ = scripted(mapped(), names("a"))
     held = locks.try_exclusive(system.paths.rbd_lock)
     assert held is not None
     with held, pytest.raises(BlockDeviceError, match="cannot be mapped now"):
@@ -185,7 +204,7 @@ def test_images_are_mapped_one_at_a_time(scripted: Scripted, system: System) -> 
 
 
 def test_the_lock_is_given_back_when_mapping_fails(scripted: Scripted, system: System) -> None:
-    node, _ = scripted(mapped(), mapped(), on("map", exit_code=1))
+    node, _ = scripted(mapped(), names("a"), mapped(), on("map", exit_code=1))
     with pytest.raises(CommandError):
         blockdev.find(node, disk())
     held = locks.try_exclusive(system.paths.rbd_lock)
@@ -206,29 +225,32 @@ def test_a_mapping_without_device_node_is_an_error(scripted: Scripted) -> None:
 
 
 def test_an_image_the_cluster_does_not_have_is_not_found(scripted: Scripted) -> None:
-    names = said("rbd ls --pool=rbd --format=json", '["b","a.snap"]')
-    node, _ = scripted(mapped(), mapped(), on("map", exit_code=GONE), names)
+    node, _ = scripted(mapped(), names("b", "a.snap"))
     assert blockdev.find(node, disk()) is None
 
 
 def test_a_cluster_that_cannot_be_asked_is_no_missing_image(scripted: Scripted) -> None:
-    """Without configuration, or without the pool, the program ends with the same status as without the image."""
-    names = said("rbd ls --pool=rbd --format=json", status=GONE, stderr="rbd: couldn't connect to the cluster!\n")
-    node, _ = scripted(mapped(), mapped(), on("map", exit_code=GONE), names)
+    node, _ = scripted(mapped(), names(exit_code=GONE, stderr="rbd: couldn't connect to the cluster!\n"))
     with pytest.raises(CommandError, match="couldn't connect"):
         blockdev.find(node, disk())
 
 
+def test_an_image_that_was_removed_meanwhile_is_not_found(scripted: Scripted) -> None:
+    node, _ = scripted(mapped(), names("a"), mapped(), on("map", exit_code=GONE), names())
+    assert blockdev.find(node, disk()) is None
+
+
 def test_an_image_that_is_there_but_cannot_be_mapped_is_an_error(scripted: Scripted) -> None:
-    names = said("rbd ls --pool=rbd --format=json", '["a"]')
-    node, _ = scripted(mapped(), mapped(), on("map", exit_code=GONE, stderr="rbd: sysfs write failed\n"), names)
+    """The program ends with the same status without the image, without the pool and without the cluster."""
+    failed = on("map", exit_code=GONE, stderr="rbd: sysfs write failed\n")
+    node, _ = scripted(mapped(), names("a"), mapped(), failed, names("a"))
     with pytest.raises(CommandError, match="sysfs"):
         blockdev.find(node, disk())
 
 
 def test_what_takes_too_long_is_told_with_what_may_be_wrong(scripted: Scripted) -> None:
     late = on("map", exit_code=None, signal=15, timed_out=True)
-    node, runner = scripted(mapped(), mapped(), late)
+    node, runner = scripted(mapped(), names("a"), mapped(), late)
     with pytest.raises(CommandError, match="monitors"):
         blockdev.find(node, disk())
     assert {asked.timeout_s for asked in runner.asked} == {rbd.TIMEOUT_S}
@@ -247,7 +269,7 @@ def test_an_image_that_cannot_be_mapped_is_taken_away_again(scripted: Scripted) 
     create = on("create", "a", "--size=8M", "--no-progress")
     no_map = on("map", exit_code=6, stderr="image uses unsupported features\n")
     gone = on("rm", "a", "--no-progress")
-    node, _ = scripted(create, mapped(), mapped(), no_map, gone)
+    node, _ = scripted(create, mapped(), mapped(), no_map, mapped(), gone)
     with pytest.raises(CommandError, match="unsupported features"):
         blockdev.create(node, disk(), 8, "guest1", True, "", exclusive_storage=False)
 
@@ -259,17 +281,15 @@ def test_removing_has_no_time_limit(scripted: Scripted) -> None:
 
 
 def test_an_image_somebody_removed_meanwhile_is_removed(scripted: Scripted) -> None:
-    names = said("rbd ls --pool=rbd --format=json", "[]")
     gone = on("rm", "a", "--no-progress", exit_code=GONE)
-    node, _ = scripted(*ATTACHED, said("rbd unmap /dev/rbd0"), gone, names)
+    node, _ = scripted(*ATTACHED, said("rbd unmap /dev/rbd0"), gone, names())
     blockdev.remove(node, disk())
 
 
 def test_a_cluster_that_went_away_is_no_removed_image(scripted: Scripted) -> None:
-    names = said("rbd ls --pool=rbd --format=json", status=GONE)
     gone = on("rm", "a", "--no-progress", exit_code=GONE)
-    tries = [mapped(), gone, names] * 10
-    node, _ = scripted(*ATTACHED, said("rbd unmap /dev/rbd0"), gone, names, *tries)
+    tries = [mapped(), gone, names(exit_code=GONE)] * 11
+    node, _ = scripted(*ATTACHED, said("rbd unmap /dev/rbd0"), *tries[1:])
     with pytest.raises(BlockDeviceError, match="exited with status 2"):
         blockdev.remove(node, disk())
 
@@ -408,7 +428,7 @@ def test_an_earlier_snapshot_of_the_disk_is_replaced(scripted: Scripted) -> None
     taken = replace(CLONE, exit_code=TAKEN)
     remove = (said("rbd unmap /dev/rbd1"), on("rm", "a.snap", "--no-progress"))
     mappings = mapped(("a", "/dev/rbd0"), ("a.snap", "/dev/rbd1"))
-    node, _ = scripted(mappings, device(), SYNC, FREEZE, taken, parent("a"), *remove, CLONE, THAW)
+    node, _ = scripted(mappings, device(), SYNC, FREEZE, taken, parent("a"), mappings, *remove, CLONE, THAW)
     assert snapshot(node) == ("rbd", "a.snap")
 
 

@@ -8,8 +8,9 @@ no lock of the image.
 Different from the packaged 3.0 on purpose:
 - An image that is not there is not found, instead of an error; the cluster is asked, and when it cannot be asked that
   is still an error.
-- One `rbd showmapped` tells about all disks of an action, and images are mapped one at a time, so that no two calls
-  map the same. Mapped snapshots and images of name spaces are not taken for the image.
+- One `rbd showmapped` tells about all disks of an action, and one `rbd ls` about those of a pool that are not mapped.
+  Images are mapped one at a time, so that no two calls map the same. Mapped snapshots and images of name spaces are
+  not taken for the image.
 - Snapshots work: a snapshot is an image of its own, a clone that shares the data with the disk it was taken of. It is
   made at once, can be mapped, copied and removed like any disk, and is named NAME.snap unless a name is given. A disk
   with such a snapshot is not removed before it.
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +76,7 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
         if children:
             raise BlockDeviceError(f"{disk.describe()}: an image has no children")
         self._image = self._image_of(disk.logical_id)
+        self._is_new = False
         self._device: Path | None = None
         self._numbers: tuple[int, int] | None = None
 
@@ -89,7 +92,9 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
 
     def attach(self) -> bool:
         """Map the image unless it is mapped; False when there is none. Raises: BlockDeviceError, CommandError."""
-        device = self._mapped() or self._map()
+        device = self._mapped(self.observed.of(_mappings))
+        if device is None and self._exists():
+            device = self._map()
         if device is None:
             return False
         self._numbers = block_devices.numbers(self.system.runner, device)
@@ -102,6 +107,8 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
         """Make the image; it takes space as it is written. Raises: BlockDeviceError; CommandError when it exists."""
         self._refuse_exclusive_storage(exclusive_storage=exclusive_storage)
         rbd.create(self.system.runner, self._image, size_mib=self.disk.size)
+        self.observed.forget()
+        self._is_new = True
 
     def assemble(self) -> None:
         """Map the image."""
@@ -110,7 +117,7 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
 
     def shutdown(self) -> None:
         """Unmap the image, if it is mapped. Raises: CommandError when the device is in use."""
-        device = self._device or self._mapped()
+        device = self._device or self._mapped(_mappings(self.system))
         if device is not None:
             rbd.unmap(self.system.runner, device)
             self.observed.forget()
@@ -122,6 +129,7 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
         Raises: BlockDeviceError naming its snapshots; CommandError, also when some node has it mapped.
         """
         self.shutdown()
+        self.observed.forget()
         runner = self.system.runner
         if rbd.remove(runner, self._image):
             return
@@ -167,6 +175,7 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
             return
         self.shutdown()
         rbd.rename(self.system.runner, self._image, new)
+        self.observed.forget()
         self.disk = replace(self.disk, logical_id=new_id)
         self._image = new
 
@@ -185,6 +194,7 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
             self._clone(frozen, new)
         finally:
             rbd.remove_snapshot(runner, self._image, frozen)
+            self.observed.forget()
         log.info("Took the snapshot %s of image %s", new, self._image)
         return (FAMILY, new.name)
 
@@ -212,14 +222,17 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
         if exclusive_storage:
             raise BlockDeviceError(f"{self.disk.describe()}: images cannot have physical disks of their own")
 
-    def _mapped(self) -> Path | None:
-        found = [each.device for each in self.observed.of(_mappings) if each.shows(self._image)]
+    def _mapped(self, mappings: Sequence[rbd.Mapping]) -> Path | None:
+        found = [each.device for each in mappings if each.shows(self._image)]
         if len(found) > 1:
             # Each has a page cache of its own: what is written by one is not seen by the other.
             raise BlockDeviceError(
                 f"image {self._image} is mapped more than once ({', '.join(found)}): unmap those that are not in use"
             )
         return Path(found[0]) if found else None
+
+    def _exists(self) -> bool:
+        return self._is_new or self._image.name in self.observed.of(_Names(self._image.pool))
 
     def _map(self) -> Path | None:
         """Map the image, unless somebody did so since the mappings were looked at."""
@@ -229,8 +242,7 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
         except (OSError, LockTimeout) as err:
             raise BlockDeviceError(f"image {self._image} cannot be mapped now: {err}") from err
         with lock:
-            self.observed.forget()
-            return self._mapped() or rbd.map(system.runner, self._image)
+            return self._mapped(_mappings(system)) or rbd.map(system.runner, self._image)
 
     def _freeze(self, name: str) -> None:
         runner = self.system.runner
@@ -263,6 +275,17 @@ class RbdDisk(BlockDevice, Growable, Renamable, Snapshotable, UserspaceAccess, W
             clock.retry(self.system.clock, look, delay_s=SIZE_DELAY_S, timeout_s=SIZE_TIMEOUT_S)
         except TimedOut as err:
             raise BlockDeviceError(str(err)) from err
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """A question: which images has the pool? A cluster that does not answer is waited for once an action."""
+
+    pool: str
+
+    def __call__(self, system: System) -> frozenset[str]:
+        """Ask the cluster."""
+        return rbd.names(system.runner, self.pool)
 
 
 def _mappings(system: System) -> tuple[rbd.Mapping, ...]:
