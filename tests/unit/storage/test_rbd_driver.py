@@ -269,7 +269,7 @@ def test_an_image_that_cannot_be_mapped_is_taken_away_again(scripted: Scripted) 
     create = on("create", "a", "--size=8M", "--no-progress")
     no_map = on("map", exit_code=6, stderr="image uses unsupported features\n")
     gone = on("rm", "a", "--no-progress")
-    node, _ = scripted(create, mapped(), mapped(), no_map, mapped(), gone)
+    node, _ = scripted(create, mapped(), mapped(), no_map, mapped(), mapped(), gone)
     with pytest.raises(CommandError, match="unsupported features"):
         blockdev.create(node, disk(), 8, "guest1", True, "", exclusive_storage=False)
 
