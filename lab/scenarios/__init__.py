@@ -38,6 +38,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TRANSCRIPTS = ROOT / "tests" / "unit" / "storage" / "transcripts"
 HOSTNAME = "node1.example.com"
 
+SECRET = "5ad1c2e3f40516273849506a7b8c9daebf001122"
+"""The secret of mirrors: both machines have to know it, and no transcript."""
+
 
 class Scenario(Protocol):
     """What a module of this package is."""
@@ -65,8 +68,8 @@ def transcript_of(name: str) -> Path:
 
 
 def values(root: Path) -> dict[str, str]:
-    """What a transcript has names for, since it differs from run to run: the node's root and the checkout."""
-    return {"ROOT": str(root), "CHECKOUT": str(ROOT)}
+    """What a transcript has names for: the node's root and the checkout, which differ from run to run, and a secret."""
+    return {"ROOT": str(root), "CHECKOUT": str(ROOT), "SECRET": SECRET}
 
 
 def node(root: Path, runner: Runner, clock: Clock) -> Node:

@@ -38,7 +38,10 @@ class Observations:
             raise seen
         return cast("Fact", seen)
 
-    def forget(self) -> None:
-        """Ask everything again: something was changed."""
+    def forget(self, *looks: Callable[[System], object]) -> None:
+        """Ask these questions again, or everything: something was changed."""
         with self._lock:
-            self._seen.clear()
+            if not looks:
+                self._seen.clear()
+            for look in looks:
+                self._seen.pop(look, None)

@@ -114,13 +114,13 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         try:
             self._bring_up(before, parameters)
         except CommandError as err:
-            self.observed.forget()
+            self.observed.forget(look)
             now = self._present()
             if now == before:
                 raise
             log.info("Trying once more to assemble %s, which has changed meanwhile: %s", self._device.path, err)
             self._bring_up(now, parameters)
-        self.observed.forget()
+        self.observed.forget(look)
         self._is_attached = True
 
     def open(self, *, force: bool = False, exclusive: bool = True) -> None:  # noqa: ARG002 - see `attach_network`
@@ -237,7 +237,7 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         if state.has_peer:
             network.end_connection(self.system, self._commands, self._device)
         network.connect(self.system, self._commands, self._device, parameters, dual_primary=both_primary)
-        self.observed.forget()
+        self.observed.forget(look)
 
     def add_children(self, children: Sequence[BlockDevice]) -> None:
         """Make the two disks (data, then metadata) the local copy; all of it is copied from the other node."""
@@ -308,7 +308,7 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
             if not may_go_without or metadata.is_readable(self.system, meta):
                 raise
             log.warning("%s goes on without local disks, %s cannot be read: %s", self._device.path, meta, err)
-        self.observed.forget()
+        self.observed.forget(look)
 
     def _resize(self, size_mib: int) -> None:
         """Have the kernel use more of the data disks.
@@ -339,7 +339,7 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         try:
             run(self.system.runner, argv)
         finally:
-            self.observed.forget()
+            self.observed.forget(look)
 
     # What is there ---------------------------------------------------------------------------------------------------
 
@@ -360,7 +360,7 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         return state
 
     def _fresh_state(self) -> DeviceState:
-        self.observed.forget()
+        self.observed.forget(look)
         return self._state()
 
     def _present(self) -> Configuration:
