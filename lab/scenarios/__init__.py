@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TRANSCRIPTS = ROOT / "tests" / "unit" / "storage" / "transcripts"
 HOSTNAME = "node1.example.com"
 
-SECRET = "5ad1c2e3f40516273849506a7b8c9daebf001122"
+SECRET = "5ad1c2e3f40516273849506a7b8c9daebf001122"  # noqa: S105 - it guards nothing
 """The secret of mirrors: both machines have to know it, and no transcript."""
 
 

@@ -207,7 +207,7 @@ class Mirrored(ABC):
 
     @abstractmethod
     def mirror_state(self) -> MirrorState:
-        """How the copies stand to each other, as observed; who waits makes new observations. Raises: BlockDeviceError."""
+        """How the copies stand to each other, as observed; who waits observes anew. Raises: BlockDeviceError."""
 
     @abstractmethod
     def disconnect_network(self) -> None:
