@@ -19,7 +19,8 @@ from lab.processes import Result, run
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv/bin/python"
 OWN_PATHS = (Path("/var/lib/glusterd"), Path("/var/log/glusterfs"))
-NUMBER = 1
+NUMBER = 200
+"""In the network of a lab; nodes of clusters have low ones."""
 SERVER_VARIABLE = "GLUSTER_SERVER"
 """Where a test inside finds the server's address."""
 
@@ -50,17 +51,18 @@ class GlusterHost:
 
 
 @contextlib.contextmanager
-def gluster(directory: Path, *volumes: str) -> Iterator[GlusterHost]:
+def gluster(directory: Path, *volumes: str, switch: Switch | None = None) -> Iterator[GlusterHost]:
     """Give a server with volumes that are started; `directory`, which must not exist, is gone at the end.
 
-    Raises: LabError.
+    With `switch` it is in the network of another lab, else in one of its own. Raises: LabError.
     """
-    switch = Switch(lab=f"g{os.getpid()}")
-    host = Host(switch=switch, directory=directory, name="g1", number=NUMBER)
-    address = f"{hosts.NETWORK}.{NUMBER}"
     with contextlib.ExitStack() as stack:
-        switch.up()
-        stack.callback(switch.down)
+        if switch is None:
+            switch = Switch(lab=f"g{os.getpid()}")
+            switch.up()
+            stack.callback(switch.down)
+        host = Host(switch=switch, directory=directory, name="g1", number=NUMBER)
+        address = f"{hosts.NETWORK}.{NUMBER}"
         host.create(own=OWN_PATHS, hosts_file=f"127.0.0.1 localhost\n{address} {host.fqdn} g1\n")
         stack.callback(host.remove)
         # every host runs an ssh daemon, which wants keys

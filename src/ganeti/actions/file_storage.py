@@ -20,9 +20,17 @@ log = logging.getLogger(__name__)
 DIRECTORY_MODE = 0o700
 """What is left of the packaged daemon's 0750 under its umask of 077."""
 
+GLUSTER_DIRECTORY = "ganeti"
+"""What the master of 3.0.2 sends for gluster disks: a directory in the volume, which it cannot know the place of.
+
+Making a disk makes it, other guests' disks lie in it too, and a packaged node makes one of that name in its own root.
+"""
+
 
 def create_directory(node: Node, directory: str) -> None:
     """Make a directory and those on the way to it; one that is there is fine. Raises: FileStoragePathError."""
+    if directory == GLUSTER_DIRECTORY:
+        return
     try:
         allowed_paths.make_directories(node.paths, Path(directory), DIRECTORY_MODE)
     except OSError as err:
@@ -31,6 +39,8 @@ def create_directory(node: Node, directory: str) -> None:
 
 def remove_directory(node: Node, directory: str) -> None:
     """Remove an empty directory; one that is missing is fine. Raises: FileStoragePathError."""
+    if directory == GLUSTER_DIRECTORY:
+        return
     path = Path(directory)
     try:
         with allowed_paths.open_parent(node.paths, path) as parent:

@@ -80,3 +80,16 @@ def test_a_rename_needs_the_old_directory_alone(node: Node, store: Path, existin
     with pytest.raises(FileStoragePathError, match="cannot rename"):
         file_storage.rename_directory(node, str(store / "a"), str(store / "b"))
     assert sorted(path.name for path in store.iterdir()) == sorted(existing)
+
+
+def test_the_directory_of_gluster_disks_lies_in_a_volume_and_is_left_alone(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    file_storage.create_directory(node, "ganeti")
+    file_storage.remove_directory(node, "ganeti")
+    assert sorted(tmp_path.rglob("*")) == before
+    for path in ("other", "ganeti/", "ganeti/x", "./ganeti"):
+        with pytest.raises(FileStoragePathError):
+            file_storage.create_directory(node, path)
