@@ -100,7 +100,7 @@ class GlusterDisk(RegularFileDisk, UserspaceAccess, kinds=(DiskType.GLUSTER,)):
             return
         try:
             with exclusive(self.system.paths.gluster_lock, self.system.clock, timeout_s=LOCK_TIMEOUT_S):
-                self.observed.forget()
+                self.observed.forget(_mounted)
                 if not self._is_mounted():
                     self._mount()
         except LockTimeout as err:
@@ -114,7 +114,7 @@ class GlusterDisk(RegularFileDisk, UserspaceAccess, kinds=(DiskType.GLUSTER,)):
             result = glusterfs.mount(self.system.runner, self._address, self._port, self._volume, self._mount_point)
         except CommandError as err:
             raise BlockDeviceError(f"{self._what} cannot be mounted: {err}") from err
-        self.observed.forget()
+        self.observed.forget(_mounted)
         if not self._is_mounted():
             output = " ".join(result.output.split()) or "no reason was given"
             raise BlockDeviceError(
