@@ -33,6 +33,10 @@ HOSTILE = (
     *("x" * 256, "x" * 5000, "0", "-1", "1e9", "True", "None"),
 )
 
+WORST = ("", "--force", "a b", "a\nb", "a,b", "'", "$(touch x)", "a;b", "a\0b", "..", "/etc/passwd", "x" * 5000)
+"""What is tried with every action; all of them with those that begin with the driver's own judgement of names."""
+JUDGED_BY = {"create", "assemble", "copy"}
+
 ORDINARY = "ordinary"
 OWNER = "guest1"
 SECRET = "s3cret-of-both"
@@ -78,6 +82,22 @@ def adopted(path: str) -> Disk:
     return Disk(dev_type=DiskType.BLOCKDEV, logical_id=("manual", path), size=8)
 
 
+DRBD_PARAMETERS: Parameters = {
+    "resync-rate": 61440,
+    "disabled-barriers": "n",
+    "disable-meta-flush": False,
+    "disk-custom": "",
+    "net-custom": "",
+    "protocol": "C",
+    "dynamic-resync": False,
+    "c-plan-ahead": 20,
+    "c-fill-target": 0,
+    "c-delay-target": 1,
+    "c-max-rate": 61440,
+    "c-min-rate": 4096,
+}
+
+
 def drbd(
     *, secret: str = SECRET, local: str = "192.0.2.1", remote: str = "192.0.2.2", data: str = "data", **params: str
 ) -> Disk:
@@ -87,7 +107,7 @@ def drbd(
         size=8,
         children=(plain(name=data, iv_name=None), plain(name="meta", size=128, iv_name=None)),
         dynamic_params={"local-ip": local, "remote-ip": remote, "local-minor": 0, "remote-minor": 1},
-        params={"resync-rate": 1024, **params},
+        params={**DRBD_PARAMETERS, **params},
     )
 
 
@@ -318,7 +338,7 @@ def test_a_name_changes_no_command(prepared: Node, place: Place, mode: str) -> N
     for verb, act in place.acts.items():
         usual, _ = commands_of(prepared, prefix + ordinary, mode, act)
         reached += len(usual)
-        for name in HOSTILE:
+        for name in WORST if verb in ON_DISKS and verb not in JUDGED_BY else HOSTILE:
             commands, variables = commands_of(prepared, prefix + name, mode, act)
             strange = [
                 words

@@ -47,7 +47,7 @@ class DrbdParameters(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
             raise InvalidParameter("disk.params", f"a DRBD disk also needs {', '.join(missing)}")
         try:
             parameters = msgspec.convert(given, cls)
-        except msgspec.ValidationError as err:
+        except (msgspec.ValidationError, UnicodeEncodeError) as err:  # the latter for half of a surrogate pair
             raise InvalidParameter("disk.params", str(err)) from err
         parameters.barrier_options()
         parameters.sync_options()
