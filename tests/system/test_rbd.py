@@ -31,7 +31,7 @@ LIMIT_S = 1200
 
 CONTRACT_LIMIT_S = 3600
 
-pytestmark = pytest.mark.timeout(LIMIT_S)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S)]
 
 
 @dataclass(frozen=True)
