@@ -202,6 +202,28 @@ def test_a_copy_that_takes_longer_than_a_moment_waits_for_nobody_to_write(bench:
         subprocess.run(["umount", "--lazy", volumes], check=True)
 
 
+def test_where_files_share_blocks_a_volume_in_use_is_frozen_at_once(
+    bench: Workbench, volumes: Path, tmp_path: Path
+) -> None:
+    """On XFS."""
+    medium = tmp_path / "xfs"
+    with medium.open("wb") as file:
+        file.truncate(400 * MIB)
+    subprocess.run(["mkfs.xfs", "-q", medium], check=True)
+    volumes.mkdir(parents=True)
+    subprocess.run(["mount", "-o", "loop", medium, volumes], check=True)
+    try:
+        disk = make(bench, "one", 8)
+        with path_of(bench, disk).open("r+b", buffering=0) as guest:
+            guest.write(b"data")
+            _, name = blockdev.snapshot(bench.node, disk, None, None)
+            guest.write(b"more")
+        assert (volumes / f"{name}.img").read_bytes()[:8] == b"data" + bytes(4)
+        blockdev.remove(bench.node, disk)
+    finally:
+        subprocess.run(["umount", "--lazy", volumes], check=True)
+
+
 def test_a_snapshot_replaces_nothing_and_lives_on_alone(bench: Workbench) -> None:
     disk = make(bench, "one", 8)
     write(bench, disk, b"data")
