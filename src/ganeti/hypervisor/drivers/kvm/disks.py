@@ -9,7 +9,7 @@ from ganeti.constants import EXTERNALLY_MIRRORED
 from ganeti.errors import HypervisorError
 from ganeti.hypervisor.drivers.kvm import devices
 from ganeti.hypervisor.drivers.kvm.facts import QemuFacts
-from ganeti.hypervisor.drivers.kvm.parameters import SCSI_DISK_TYPES, is_url, text
+from ganeti.hypervisor.drivers.kvm.parameters import SCSI_DISK_TYPES, text
 from ganeti.model.base import Parameters
 from ganeti.model.disk import DiskMode, DiskType
 from ganeti.model.instance import AttachedDisk
@@ -118,7 +118,6 @@ def _cdrom(hvparams: Parameters, facts: QemuFacts, name: str, *, boot: bool) -> 
     disk_type = text(hvparams, "cdrom_disk_type") or text(hvparams, "disk_type")
     # the types that are devices of a SCSI controller are no word for a drive's interface
     kind = "ide" if boot or disk_type in SCSI_DISK_TYPES else interface(disk_type)
-    form = "" if is_url(image) else ",format=raw"
     flag = ",boot=on" if boot and facts.needs_boot_flag else ""
-    drive = ["-drive", f"file={value(image)},media=cdrom{form},if={kind}{flag}"]
+    drive = ["-drive", f"file={value(image)},media=cdrom,format=raw,if={kind}{flag}"]
     return [*(["-boot", "d"] if boot else []), *drive]
