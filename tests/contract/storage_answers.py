@@ -83,6 +83,7 @@ ANSWERS: Final[Mapping[DiskType, Answers]] = {
         operations={**_REFUSED_BY_MOST, Operation.CREATE_TWICE: WORKS, Operation.SNAPSHOT: WORKS},
         new_is_whole=False,
         new_space_is_zero=False,
+        grows_alone=False,
         closed_is_usable=False,
     ),
     DiskType.BLOCKDEV: Answers(
