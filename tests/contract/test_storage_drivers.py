@@ -57,6 +57,33 @@ def is_contract_of(kind: DiskType, path: Path) -> bool:
     return "StorageContract" in bases and f"ANSWERS[DiskType.{kind.name}]" in answers
 
 
+DOCUMENT = TESTS.parent / "docs/storage.md"
+COLUMNS = ("plain", "drbd", "file, sharedfile", "gluster", "rbd", "ext", "blockdev")
+
+
+def documented() -> str:
+    """The answers as a table: `yes`, or the error."""
+    kinds = [DiskType(names.partition(",")[0]) for names in COLUMNS]
+    lines = [["", *(f"`{names}`" for names in COLUMNS)], ["---"] * (len(COLUMNS) + 1)]
+    for operation in Operation:
+        errors = [ANSWERS[kind].operations[operation] for kind in kinds]
+        lines.append([operation, *("yes" if error is None else error.__name__ for error in errors)])
+    for text, name in (
+        ("a new one is whole", "new_is_whole"),
+        ("what was never written reads as zero", "new_space_is_zero"),
+        ("growing needs no other node", "grows_alone"),
+        ("a closed one can be read and written", "closed_is_usable"),
+        ("removing it leaves the data alone", "is_somebody_elses"),
+    ):
+        lines.append([text, *("yes" if getattr(ANSWERS[kind], name) else "no" for kind in kinds)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def test_the_document_has_the_table_of_answers() -> None:
+    assert ANSWERS[DiskType.FILE] == ANSWERS[DiskType.SHAREDFILE]
+    assert documented() in DOCUMENT.read_text(), f"docs/storage.md should have\n{documented()}"
+
+
 def test_a_registered_class_serves_the_types_it_says() -> None:
     for kind in BlockDevices.kinds():
         assert kind in BlockDevice.registered[kind].kinds

@@ -333,6 +333,32 @@ def test_pausing_answers_for_every_disk(scripted: Node, script: Script) -> None:
     assert script.named("resume") == [name_of(single("c"))]
 
 
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_creation_that_was_cut_off_anywhere_can_be_repeated(scripted: Node, script: Script, steps: int) -> None:
+    """Nothing that a daemon killed in the middle leaves behind (active children, notes) is in the way."""
+
+    class Killed(BaseException):
+        """Nothing is undone by it but what needs no code."""
+
+    calls = script.calls
+
+    def note(method: str, name: str) -> None:
+        calls.append((method, name))
+        if len(calls) == steps:
+            raise Killed
+
+    dying = Script(calls=calls)
+    dying.note = note  # type: ignore[method-assign]  # the moment of its death
+    with pytest.raises(Killed):
+        create(replace(scripted, storage=ScriptedDevices(scripted.system, dying)), mirrored("d"))
+    script.calls.clear()
+    create(scripted, mirrored("d"))
+    assert notes(scripted) == {
+        f"bdev_scripted_{name}": f"guest1 primary {place}\n"
+        for name, place in (("d", "disk/0"), ("d.data", "not_visible"), ("d.meta", "not_visible"))
+    }
+
+
 # Looks at the machine ------------------------------------------------------------------------------------------------
 
 MANY = tuple(mirrored(f"d{number}") for number in range(20))
