@@ -427,6 +427,28 @@ def test_one_report_answers_for_all_disks(system: System) -> None:
     assert lvm.programs == ["lvs"] * 3
 
 
+def test_what_was_seen_is_forgotten_after_every_change(node: Node, lvm: FakeLvm) -> None:
+    one = LogicalVolume(node.system, disk())
+    assert one.attach() is False
+    one.create(exclusive_storage=False)
+    assert one.attach() is True
+    one.grow(8, dry_run=False, backing_store=True, exclusive_storage=False)
+    assert one.actual_size() == 16 * MIB
+    one.rename((GROUP, "two"))
+    assert one.attach() is True
+    one.set_info("a")
+    one.set_info("a")
+    assert lvm.programs.count("lvchange") == 1
+    assert one.snapshot(None, None) == (GROUP, "two.snap")
+    with pytest.raises(BlockDeviceError, match="no room"):
+        one.snapshot("more", 190)
+    one.remove()
+    assert one.attach() is False
+    lvm.add("two", 8, tags=[lvm_commands.UNFINISHED])
+    one.create(exclusive_storage=False)
+    assert one.attach() is True
+
+
 def test_a_report_that_fails_is_not_asked_for_again(node: Node, lvm: FakeLvm) -> None:
     lvm.failing["lvs"] = "locking failed"
     answers = blockdev.mirror_status_multi(node, tuple(disk(f"disk{number}") for number in range(5)))
