@@ -90,7 +90,6 @@ class LogicalVolume(BlockDevice, Growable, Renamable, Snapshotable, kinds=(DiskT
             self._make(exclusive_storage=exclusive_storage)
         except (BlockDeviceError, CommandError) as err:
             # Looked for only now, since nothing is in the way as a rule. The space it takes may be what was missing.
-            self.observed.forget()
             left = self._find(self._name)
             if left is None:
                 raise
