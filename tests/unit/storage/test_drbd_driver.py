@@ -470,7 +470,8 @@ def grow(mirror: DrbdDisk) -> None:
 
 def test_growing_waits_until_both_nodes_have_agreed(bench: Bench) -> None:
     sizes = [ran("cat", SIZE, stdout=f"{mib * 2048}\n") for mib in (64, 64, 96)]
-    grow(bench.mirror(device(), sizes[0], ran("drbdsetup", "resize", "3", "--size=96m"), device(), *sizes[1:]))
+    answers = (ran("drbdsetup", "resize", "3", "--size=96m"), device(), sizes[1], device("SyncSource"), sizes[2])
+    grow(bench.mirror(device(), sizes[0], *answers))
     assert bench.calls == ["grow 32 False False False d_data"]
     assert len(bench.clock.sleeps) == 1
 
@@ -485,9 +486,16 @@ def test_a_device_that_does_not_grow_is_an_error(bench: Bench) -> None:
     while bench.clock.now - FakeClock().now < RESIZE_TIMEOUT_S:
         bench.clock.sleep(RESIZE_DELAY_S)
         looks += 1
-    answers = (device(), small, ran("drbdsetup", "resize", "3", "--size=96m"), device("WFConnection"))
-    with pytest.raises(BlockDeviceError, match="did not grow to 96 MiB: the other node has to be connected"):
-        grow(bench.mirror(*answers, *[small] * looks))
+    answers = (device(), small, ran("drbdsetup", "resize", "3", "--size=96m"), device(), *[small, device()] * looks)
+    with pytest.raises(BlockDeviceError, match="did not grow to 96 MiB: both data disks"):
+        grow(bench.mirror(*answers))
+
+
+def test_without_the_other_node_a_device_does_not_grow_and_nobody_waits(bench: Bench) -> None:
+    small, alone = ran("cat", SIZE, stdout=f"{64 * 2048}\n"), device("WFConnection")
+    with pytest.raises(BlockDeviceError, match="did not grow: it is WFConnection, not connected"):
+        grow(bench.mirror(alone, small, ran("drbdsetup", "resize", "3", "--size=96m"), alone, small, alone))
+    assert bench.clock.sleeps == []
 
 
 def test_a_mirror_without_disks_can_neither_grow_nor_be_frozen(bench: Bench) -> None:

@@ -320,15 +320,18 @@ class DrbdDisk(BlockDevice, Growable, Snapshotable, Mirrored, kinds=(DiskType.DR
         self._change(self._commands.resize(self._device, size_mib))
 
         def check() -> None:
-            if self.actual_size() < size_mib * MIB:
-                raise TryAgain
+            if self.actual_size() >= size_mib * MIB:
+                return
+            state = self._fresh_state()
+            if not (state.is_connected or state.is_in_resync):
+                raise BlockDeviceError(f"{self._device.path} did not grow: it is {state.connection}, not connected")
+            raise TryAgain
 
         try:
             retry(self.system.clock, check, delay_s=RESIZE_DELAY_S, timeout_s=RESIZE_TIMEOUT_S)
         except TimedOut as err:
             raise BlockDeviceError(
-                f"{self._device.path} did not grow to {size_mib} MiB: the other node has to be connected, "
-                "and the data disks of both have to be large enough"
+                f"{self._device.path} did not grow to {size_mib} MiB: both data disks have to be that large"
             ) from err
 
     def _run(self, commands: Sequence[CommandLine]) -> None:
