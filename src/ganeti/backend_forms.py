@@ -37,6 +37,9 @@ T = TypeVar("T")
 DISK_TYPES = {"lvm": DiskType.PLAIN, "drbd8": DiskType.DRBD}
 """Device types whose word changed; `file` stands for two, told apart by the guest's disk template."""
 
+DRBD_PROTOCOL = "C"
+"""What all mirrors of 2.7 speak; no parameter says so there."""
+
 _NEW_KEYS = {"vmnodes": "nonvmnodes", "file-storage-paths": "allowed-file-storage-paths"}
 _OLD_KEYS = {new: old for old, new in _NEW_KEYS.items()}
 """Questions of node verification whose name changed."""
@@ -342,6 +345,8 @@ def _disk(form: Form, *, is_shared: bool) -> Disk:
         fields["dev_type"] = DiskType.SHAREDFILE if kind == "file" and is_shared else DISK_TYPES.get(kind, kind)
     if fields.get("dev_type") == DiskType.DRBD:
         fields.update(_drbd(fields.get("logical_id"), physical))
+        if isinstance(given := fields.get("params"), Mapping):
+            fields["params"] = {"protocol": DRBD_PROTOCOL, **given}
     elif physical is not None:
         # What 2.7 addresses a device by on this node; it differs from the logical id after a rename only.
         fields["logical_id"] = physical

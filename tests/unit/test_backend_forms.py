@@ -163,6 +163,11 @@ class TestDisk:
         assert disk.children is not None
         assert [child.dev_type for child in disk.children] == [DiskType.PLAIN, DiskType.PLAIN]
 
+    def test_a_mirror_speaks_the_protocol_of_2_7_unless_its_parameters_say_another(self) -> None:
+        assert forms.disk(DRBD_DISK).params is None
+        assert forms.disk({**DRBD_DISK, "params": {"resync-rate": 1}}).params == {"resync-rate": 1, "protocol": "C"}
+        assert forms.disk({**DRBD_DISK, "params": {"protocol": "A"}}).params == {"protocol": "A"}
+
     def test_a_mirror_without_a_node_has_a_full_identity_at_least(self) -> None:
         disk = forms.disk({"dev_type": "drbd8", "logical_id": ["node1", "node2", 11000, 0, 3]})
         assert disk.logical_id == ("node1", "node2", 11000, 0, 3, None)
