@@ -25,7 +25,7 @@ def update(node: Node, dev_path: Path | None, *, owner: str, on_primary: bool, i
     role = "primary" if on_primary else "secondary"
     try:
         files.write_atomic(note_path(node, dev_path), f"{owner} {role} {iv_name or NOT_VISIBLE}\n")
-    except OSError as err:
+    except (OSError, ValueError) as err:  # the latter for a path that no file can have
         log.warning("Cannot note the use of %s, which changes nothing else: %s", dev_path, err)
 
 
@@ -36,7 +36,7 @@ def remove(node: Node, dev_path: Path | None) -> None:
         return
     try:
         files.remove(note_path(node, dev_path))
-    except OSError as err:
+    except (OSError, ValueError) as err:
         log.warning("Cannot drop the note of %s, which changes nothing else: %s", dev_path, err)
 
 

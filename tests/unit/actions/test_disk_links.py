@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.storage.scripted import Script, ScriptedDevices, single
 
-from ganeti.actions import device_cache, disk_links
+from ganeti.actions import disk_links
 from ganeti.actions.node import Node
 from ganeti.errors import BlockDeviceError, UnsafePath
 from ganeti.host.system import System
@@ -100,28 +99,3 @@ def test_the_first_missing_disk_stops_and_those_before_stay_open(scripted: Node,
 @pytest.mark.parametrize("disks", [None, ()])
 def test_a_guest_without_disks_has_none(node: Node, disks: tuple[()] | None) -> None:
     assert disk_links.gather_and_link(node, Instance(name="guest1", disks_info=disks)) == []
-
-
-# Notes ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("device", "name"),
-    [("/dev/vg/disk", "bdev_vg_disk"), ("/dev/drbd0", "bdev_drbd0"), ("/srv/a/disk0", "bdev__srv_a_disk0")],
-)
-def test_a_note_is_named_for_its_device(node: Node, device: str, name: str) -> None:
-    device_cache.update(node, Path(device), owner="guest1", on_primary=False, iv_name="disk/1")
-    note = node.paths.bdev_cache_dir / name
-    assert note.read_text() == "guest1 secondary disk/1\n"
-    assert stat.S_IMODE(note.stat().st_mode) == 0o600
-    device_cache.remove(node, Path(device))
-    device_cache.remove(node, Path(device))
-    assert not note.exists()
-
-
-def test_notes_never_make_anything_fail(node: Node) -> None:
-    node.paths.bdev_cache_dir.rmdir()
-    node.paths.bdev_cache_dir.write_text("in the way")
-    for path in (DEVICE, None):
-        device_cache.update(node, path, owner="guest1", on_primary=True, iv_name=None)
-        device_cache.remove(node, path)
