@@ -50,13 +50,19 @@ def mounted(runner: Runner) -> Mapping[Path, Mounted]:
 
 
 def mount(runner: Runner, server: Address, port: int, volume: str, directory: Path) -> Result:
-    """Mount a volume. Older releases say it worked when it did not, so ask `mounted` too.
+    """Mount a volume. Older releases say it worked when it did not, so ask `mounted` too, and look at the directory:
+    what is mounted may be a client that is about to give up.
 
     Raises: CommandError, ProgramNotFound.
     """
     # An IPv6 address has no brackets here: everything up to the last ":/" is the server.
     argv: list[str | Path] = ["mount", "-t", "glusterfs", "-o", f"server-port={port}", f"{server}:/{volume}", directory]
     return runner.run(argv, timeout_s=MOUNT_TIMEOUT_S)
+
+
+def unmount(runner: Runner, directory: Path) -> Result:
+    """Take away what is mounted at a directory; the status tells whether anything was. Raises: ProgramNotFound."""
+    return runner.run(["umount", directory])
 
 
 def uri(server: Address, port: int, volume: str, path: str) -> str:

@@ -101,6 +101,45 @@ def test_a_mount_that_is_not_there_afterwards_is_an_error_whatever_was_said(
     assert list(mount_point.iterdir()) == []
 
 
+def test_a_client_that_gives_up_while_it_is_mounted_is_taken_away(
+    paths: Paths, replay: Replay, mount_point: Path
+) -> None:
+    there = seen(f"{SERVER}:/gv0 {mount_point} fuse.glusterfs")
+    unmount = Exchange(argv=("umount", str(mount_point)))
+    runner = replay([seen(), seen(), mount(mount_point, status=1), there, unmount])
+    with pytest.raises(BlockDeviceError, match="exited with status 1: Mounting glusterfs failed"):
+        device(paths, runner, disk_of()).create(exclusive_storage=False)
+
+
+def test_a_client_that_answers_to_nothing_is_taken_away(paths: Paths, replay: Replay, tmp_path: Path) -> None:
+    """As one that has lost its server, whose place cannot be looked at; here it is a link to itself."""
+    mount_point = tmp_path / "gluster"
+    paths.ssconf("gluster_storage_dir").write_text(f"{mount_point}/point\n")
+    paths.file_storage_paths_file.write_text(f"{mount_point}\n")
+    mount_point.mkdir()
+    place = mount_point / "point"
+    there = seen(f"{SERVER}:/gv0 {place} fuse.glusterfs")
+    unmount = Exchange(argv=("umount", str(place)))
+    runner = Vanishing([seen(), seen(), mount(place), there, unmount], place)
+    with runner, pytest.raises(BlockDeviceError, match="cannot be mounted at"):
+        device(paths, runner, disk_of()).create(exclusive_storage=False)
+
+
+class Vanishing(ReplayRunner):
+    """Takes the mount point away when something is mounted there."""
+
+    def __init__(self, exchanges: list[Exchange], place: Path) -> None:
+        super().__init__(exchanges)
+        self._place = place
+
+    def read(self, path: Path) -> str:
+        text = super().read(path)
+        if str(self._place) in text:
+            self._place.rmdir()
+            self._place.symlink_to(self._place)
+        return text
+
+
 @pytest.mark.parametrize(
     "line",
     [

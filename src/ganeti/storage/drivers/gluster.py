@@ -15,6 +15,7 @@ Different from the packaged 3.0 on purpose:
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -34,6 +35,8 @@ from ganeti.storage.observations import Observations
 from ganeti.storage.regular_files import RegularFileDisk
 from ganeti.tools import glusterfs
 from ganeti.tools.glusterfs import Mounted
+
+log = logging.getLogger(__name__)
 
 MOUNT_POINT_KEY: Final = "gluster_storage_dir"
 DIRECTORY_MODE: Final = 0o700
@@ -115,12 +118,26 @@ class GlusterDisk(RegularFileDisk, UserspaceAccess, kinds=(DiskType.GLUSTER,)):
         except CommandError as err:
             raise BlockDeviceError(f"{self._what} cannot be mounted: {err}") from err
         self.observed.forget(_mounted)
-        if not self._is_mounted():
-            output = " ".join(result.output.split()) or "no reason was given"
-            raise BlockDeviceError(
-                f"{self._what} cannot be mounted at {self._mount_point}: {result.reason or 'it was not'}: {output} "
-                "(is it started, does `gluster volume info` on the server know it, can the server be reached?)"
-            )
+        is_there = self._is_mounted()
+        if is_there and not result.failed and self._answers():
+            return
+        if is_there:
+            # A client that gives up (no such volume) is mounted for a moment; what it leaves answers to nothing.
+            glusterfs.unmount(self.system.runner, self._mount_point)
+            self.observed.forget(_mounted)
+        output = " ".join(result.output.split()) or "no reason was given"
+        raise BlockDeviceError(
+            f"{self._what} cannot be mounted at {self._mount_point}: {result.reason or 'it was not'}: {output} "
+            "(is it started, does `gluster volume info` on the server know it, can the server be reached?)"
+        )
+
+    def _answers(self) -> bool:
+        try:
+            self._mount_point.stat()
+        except OSError as err:
+            log.warning("%s is mounted at %s, but: %s", self._what, self._mount_point, err.strerror)
+            return False
+        return True
 
     def _is_mounted(self) -> bool:
         """Whether the volume is where it should be. Raises: BlockDeviceError when something else is there."""
