@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from lab import machines
@@ -26,6 +27,8 @@ from tests.system.mirrored_disk import (
     top,
 )
 from tests.system.stopping_point import StoppingPoint
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SLOW = {"resync-rate": 8192}
 """KiB/s: 32 MiB take four seconds, so that a first synchronisation can be watched."""
@@ -333,13 +336,13 @@ def test_another_secret_on_one_side_is_a_clear_error(pair: Pair, disk: MirroredD
 # kill -9 -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["drbdmeta .*create-md", "drbdsetup .*attach"])
-def test_a_creation_killed_in_the_middle_can_be_made_again(pair: Pair, command: str) -> None:
+def test_a_creation_killed_again_and_again_can_be_made_in_the_end(pair: Pair) -> None:
     disk = pair.plan()
     disk.create_all_volumes()
     disk.create_device(disk.secondary)
 
-    StoppingPoint(disk.primary, command, "after").kill_during(lambda: disk.create_device(disk.primary))
+    for command in ("drbdmeta .*create-md", "drbdsetup .*attach"):
+        StoppingPoint(disk.primary, command, "after").kill_during(partial(disk.create_device, disk.primary))
     disk.create_device(disk.primary)
 
     disk.wait_in_sync()
@@ -347,28 +350,33 @@ def test_a_creation_killed_in_the_middle_can_be_made_again(pair: Pair, command: 
     assert disk.is_equal()
 
 
-@pytest.mark.parametrize(("command", "when"), [("lvextend", "after"), ("drbdsetup .*resize", "before")])
-def test_a_growth_killed_in_the_middle_can_be_made_again(disk: MirroredDisk, command: str, when: str) -> None:
+def test_a_growth_killed_in_each_layer_can_be_made_again(disk: MirroredDisk) -> None:
     before = disk.size
     disk.write(disk.primary, "kept", size_mib=before)
-    is_backing = command == "lvextend"
 
     def grow(node: MachineNode, *, backing: bool) -> None:
         node.call("blockdev_grow", disk.seen_by(node), 8, False, backing, False)
 
-    for node in (disk.secondary,) if is_backing else disk.nodes:
-        grow(node, backing=True)
-    StoppingPoint(disk.primary, command, when).kill_during(lambda: grow(disk.primary, backing=is_backing))
-    grow(disk.primary, backing=is_backing)
-    if is_backing:
-        grow(disk.primary, backing=False)
+    grow(disk.secondary, backing=True)
+    for command, when, backing in (("lvextend", "after", True), ("drbdsetup .*resize", "before", False)):
+        StoppingPoint(disk.primary, command, when).kill_during(partial(grow, disk.primary, backing=backing))
+        grow(disk.primary, backing=backing)
     disk.size += 8
 
     disk.wait_in_sync()
+    sizes = [volume_bytes(node, disk) for node in disk.nodes]
+    assert sizes == [disk.size << 20] * 2
     for offset in (0, before - 1):
         assert disk.read_word(disk.primary, offset_mib=offset) == "kept"
     disk.write(disk.primary, "added", offset_mib=before)
     assert disk.is_equal()
+
+
+def volume_bytes(node: MachineNode, disk: MirroredDisk) -> int:
+    """How large the volume with the data is."""
+    volume = f"{GROUP}/d{disk.minor}_data"
+    options = ["--noheadings", "--nosuffix", "--units=b", "--options=lv_size"]
+    return int(node.machine.check(["lvs", *options, volume]).stdout)
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
