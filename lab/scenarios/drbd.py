@@ -33,7 +33,7 @@ LOCAL, REMOTE = "10.98.0.1", "10.98.0.2"
 PATIENCE_S: Final = 120.0
 
 PARAMETERS: Final[Parameters] = {
-    "resync-rate": 8192,
+    "resync-rate": 4096,
     "disabled-barriers": "n",
     "disable-meta-flush": False,
     "default-metavg": GROUP,
@@ -122,13 +122,11 @@ def scenario(node: Node) -> None:
 
 
 def make(node: Node) -> Disk:
-    """Make the disks below and the mirror, and the mirror once more as after an interruption."""
+    """Make the disks below and the mirror."""
     disk = mirror()
     assert blockdev.find(node, disk) is None
     make_volumes(node, disk)
-    for _ in range(2):
-        made = blockdev.create(node, disk, SIZE, OWNER, True, f"originstname+{OWNER}", exclusive_storage=False)
-        assert made == (*disk.logical_id[:5], None)
+    make_mirror(node, disk)
     assert verify_drbd.used_minors(node) == [MINOR]
     return disk
 
@@ -139,11 +137,19 @@ def make_volumes(node: Node, disk: Disk) -> None:
         blockdev.create(node, child, child.size, OWNER, True, f"originstname+{OWNER}", exclusive_storage=False)
 
 
+def make_mirror(node: Node, disk: Disk) -> None:
+    """Make the mirror over them."""
+    made = blockdev.create(node, disk, SIZE, OWNER, True, f"originstname+{OWNER}", exclusive_storage=False)
+    assert made == (*disk.logical_id[:5], None)
+
+
 def watch_first_copy(node: Node, disk: Disk) -> None:
-    """Hold the first copying, let it go on, and see it come to its end."""
-    wait_until(node, lambda: mirrors.wait_sync(node, (disk,))[0] is False)
+    """Hold the first copying, make the mirror once more as after an interruption, and see the copying end."""
     for pause in (True, True, False, False):
         assert blockdev.pause_resume_sync(node, (disk,), pause) == [(True, None)]
+        if pause:
+            assert mirrors.wait_sync(node, (disk,))[0] is False
+            make_mirror(node, disk)
     percentages = [mirrors.wait_sync(node, (disk,))[1]]
     wait_until(node, lambda: in_sync(node, disk, percentages))
     assert percentages == sorted(percentages)
