@@ -58,7 +58,9 @@ def scenario(node: Node) -> None:
 
 def see_both(node: Node, first: Disk, other: Disk) -> None:
     """Ask for the state of both disks, and map one again that was unmapped."""
-    status = BlockDevStatus(dev_path="/dev/rbd0", major=253, minor=0, is_degraded=False, ldisk_status=LocalDiskStatus.OKAY)
+    status = BlockDevStatus(
+        dev_path="/dev/rbd0", major=253, minor=0, is_degraded=False, ldisk_status=LocalDiskStatus.OKAY
+    )
     assert blockdev.find(node, first) == status
     answers = blockdev.mirror_status_multi(node, (first, other))
     assert [worked for worked, _ in answers] == [True, True]
