@@ -6,7 +6,8 @@ from ganeti.actions import mirrors
 from ganeti.noded.table import Call, Lane
 
 CALLS: tuple[Call, ...] = (
-    Call("blockdev_addchildren", mirrors.add_children),
+    # it makes metadata, as creating does
+    Call("blockdev_addchildren", mirrors.add_children, lane=Lane.LONG),
     Call("blockdev_removechildren", mirrors.remove_children),
     # these wait for the other node, up to a minute or two, and are not to keep short calls waiting
     Call("drbd_disconnect_net", mirrors.disconnect_network, lane=Lane.LONG),
