@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from ganeti.actions.node import Node
-from ganeti.host import files
+from ganeti.host import files, printable
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def update(node: Node, dev_path: Path | None, *, owner: str, on_primary: bool, i
     try:
         files.write_atomic(note_path(node, dev_path), f"{owner} {role} {iv_name or NOT_VISIBLE}\n")
     except (OSError, ValueError) as err:  # the latter for a path that no file can have
-        log.warning("Cannot note the use of %s, which changes nothing else: %s", dev_path, err)
+        log.warning("Cannot note the use of %s, which changes nothing else: %s", printable.safe(str(dev_path)), err)
 
 
 def remove(node: Node, dev_path: Path | None) -> None:
@@ -37,7 +37,7 @@ def remove(node: Node, dev_path: Path | None) -> None:
     try:
         files.remove(note_path(node, dev_path))
     except (OSError, ValueError) as err:
-        log.warning("Cannot drop the note of %s, which changes nothing else: %s", dev_path, err)
+        log.warning("Cannot drop the note of %s, which changes nothing else: %s", printable.safe(str(dev_path)), err)
 
 
 def note_path(node: Node, dev_path: Path) -> Path:

@@ -97,10 +97,11 @@ class Disk(Tagged, frozen=True, kw_only=True):
             yield from child.walk()
 
     def describe(self) -> str:
-        """One line for messages: what it is and how big, never its secret."""
+        """One printable line for messages: what it is and how big, never its secret."""
         public = self.logical_id[:5] if self.dev_type is DiskType.DRBD else self.logical_id
         where = "/".join(str(part) for part in public)
-        return f"{self.dev_type} {where} ({self.iv_name or 'not visible'}, {self.size}m)"
+        text = f"{self.dev_type} {where} ({self.iv_name or 'not visible'}, {self.size}m)"
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 class BlockDevStatus(Model, frozen=True, kw_only=True):

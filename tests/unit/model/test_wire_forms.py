@@ -258,6 +258,11 @@ def test_a_refusal_does_not_repeat_the_secret() -> None:
 # What they say of themselves -----------------------------------------------------------------------------------------
 
 
+def test_what_a_name_may_hold_stays_one_printable_line_of_the_log() -> None:
+    disk = Disk(dev_type=DiskType.PLAIN, logical_id=("xenvg", "a\nb\ud800ü"), size=1)
+    assert disk.describe() == "plain xenvg/a\\nb\\ud800ü (not visible, 1m)"
+
+
 def test_a_disk_describes_itself_in_a_line() -> None:
     disk = sent(Disk, DRBD)
     assert isinstance(disk, Disk)
