@@ -155,7 +155,7 @@ def remove(node: Node, disk: Disk) -> None:
 
 
 def grow(node: Node, disk: Disk, amount: Mib, *, dry_run: bool, backing_store: bool, exclusive_storage: bool) -> None:
-    """Make a disk larger by `amount` MiB; not to be repeated. The master calls it for each layer apart.
+    """Make a disk larger by `amount` MiB; may be repeated but for files. The master calls it for each layer apart.
 
     Raises: BlockDeviceError, CommandError; NotSupported when disks of this type keep their size.
     """
