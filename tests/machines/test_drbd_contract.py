@@ -40,8 +40,9 @@ PARAMETERS: Parameters = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _group() -> Iterator[None]:
-    """A volume group on the machine's disk, and the kernel module."""
+    """A volume group on the machine's disk, and the kernel modules."""
     runner = SystemRunner()
+    runner.check(["modprobe", "dm-mod"])
     runner.check(["modprobe", "drbd", "minor_count=128", "usermode_helper=/bin/true"])
     runner.check(["vgcreate", "-q", GROUP, "/dev/vda"])
     yield

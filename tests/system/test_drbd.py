@@ -103,7 +103,7 @@ def pair() -> Iterator[Pair]:
 
         def prepare(node: MachineNode) -> None:
             script = (
-                "modprobe drbd minor_count=128 usermode_helper=/bin/true"
+                "modprobe dm-mod && modprobe drbd minor_count=128 usermode_helper=/bin/true"
                 f" && pvcreate -q /dev/vda /dev/vdb && vgcreate -q {GROUP} /dev/vda /dev/vdb"
             )
             node.machine.check(["sh", "-e", "-c", script])
