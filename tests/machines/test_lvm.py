@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 from tests.machines import volume_group
@@ -17,7 +18,7 @@ from ganeti.actions import blockdev, blockdev_data, node_info, storage_units, ve
 from ganeti.actions.node import Node
 from ganeti.constants import MIB
 from ganeti.errors import BlockDeviceError, CommandError
-from ganeti.host.runner import Argument, Result, SystemRunner
+from ganeti.host.runner import Argument, Result, RunOptions, SystemRunner
 from ganeti.host.system import System
 from ganeti.model.disk import Disk, LocalDiskStatus
 from ganeti.storage.observations import Observations
@@ -34,29 +35,9 @@ class CountingRunner(SystemRunner):
         super().__init__()
         self.ran: list[str] = []
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
+    def run(self, argv: Sequence[Argument], **options: Unpack[RunOptions]) -> Result:
         self.ran.append(str(argv[0]))
-        return super().run(
-            argv,
-            env=env,
-            reset_env=reset_env,
-            cwd=cwd,
-            stdin=stdin,
-            timeout_s=timeout_s,
-            output=output,
-            pass_fds=pass_fds,
-        )
+        return super().run(argv, **options)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ganeti.errors import HypervisorError
-from ganeti.host.runner import Argument, Result
+from ganeti.host.fake_runner import Asked, FakeRunner
+from ganeti.host.runner import Result
 from ganeti.hypervisor import linux
 
 MEMINFO = """\
@@ -76,41 +77,39 @@ def test_an_unreadable_file_is_named(proc: Path, name: str) -> None:
         linux.node_facts(proc)
 
 
-class Programs:
+class Programs(FakeRunner):
     """Answers every program alike and notes it."""
 
     def __init__(self, exit_code: int = 0) -> None:
         self.exit_code = exit_code
         self.started: list[tuple[str, ...]] = []
 
-    def run(self, argv: list[Argument], **_: object) -> Result:
-        """Note a program."""
-        words = tuple(str(word) for word in argv)
-        self.started.append(words)
-        return Result(argv=words, exit_code=self.exit_code)
+    def respond(self, asked: Asked) -> Result:
+        self.started.append(asked.argv)
+        return Result(argv=asked.argv, exit_code=self.exit_code)
 
 
 def test_the_kernel_is_asked_first(proc: Path) -> None:
     (proc / "sysrq-trigger").touch()
     programs = Programs()
-    linux.powercycle(programs, proc)  # type: ignore[arg-type]  # one method of a runner is enough
+    linux.powercycle(programs, proc)
     assert (proc / "sysrq-trigger").read_text() == "b"
     assert programs.started == []
 
 
 def test_the_program_follows_when_the_kernel_cannot_be_asked(proc: Path) -> None:
     programs = Programs()
-    linux.powercycle(programs, proc)  # type: ignore[arg-type]  # one method of a runner is enough
+    linux.powercycle(programs, proc)
     assert programs.started == [("reboot", "-n", "-f")]
 
 
 def test_the_program_follows_when_the_write_fails(proc: Path) -> None:
     (proc / "sysrq-trigger").symlink_to("/dev/full")
     programs = Programs()
-    linux.powercycle(programs, proc)  # type: ignore[arg-type]  # one method of a runner is enough
+    linux.powercycle(programs, proc)
     assert programs.started == [("reboot", "-n", "-f")]
 
 
 def test_two_failures_are_an_error(proc: Path) -> None:
     with pytest.raises(HypervisorError, match="status 1"):
-        linux.powercycle(Programs(exit_code=1), proc)  # type: ignore[arg-type]  # one method of a runner is enough
+        linux.powercycle(Programs(exit_code=1), proc)

@@ -2,7 +2,7 @@
 
 Every caller gets a `Runner` and gives argv lists; `shell` stands apart so that it can be found. What the kernel answers
 in files of its own and about device nodes is asked here too, so that a transcript holds it in order with the programs.
-Tests use the `ReplayRunner` of `host.transcript` instead.
+Tests use a `FakeRunner` of `host.fake_runner` instead, mostly the `ReplayRunner` of `host.transcript`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn, Protocol
+from typing import BinaryIO, Final, NoReturn, Protocol, TypedDict
 
 from ganeti.errors import CommandError, ProgramNotFound
 from ganeti.host import procfs
@@ -82,6 +82,18 @@ class Result:
         if self.failed:
             raise CommandError(self.argv, self.reason, self.output)
         return self
+
+
+class RunOptions(TypedDict, total=False):
+    """What `Runner.run` takes by name, for runners that hand it on to another one as it came."""
+
+    env: Mapping[str, str] | None
+    reset_env: bool
+    cwd: Argument
+    stdin: str | bytes | None
+    timeout_s: float | None
+    output: Path | None
+    pass_fds: Sequence[int]
 
 
 class Runner(Protocol):

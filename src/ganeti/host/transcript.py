@@ -17,18 +17,18 @@ fail with status 1. Secret words are `***`.
 from __future__ import annotations
 
 import difflib
-import errno
 import os
 import shlex
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Unpack
 
 from ganeti.errors import InvalidOutput, ProgramNotFound
-from ganeti.host.runner import Argument, Result, Runner, shown
+from ganeti.host.fake_runner import Asked, FakeRunner, device_argv, input_text, read_argv
+from ganeti.host.runner import Argument, Result, Runner, RunOptions, shown
 
 _NO_LINE_END: Final = "\\"
 _NOT_FOUND: Final = "not found"
@@ -47,20 +47,6 @@ class Exchange:
     signal: int | None = None
     timed_out: bool = False
     is_missing: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One command as it was asked for, with what a transcript does not hold."""
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    reset_env: bool = False
-    cwd: str = "/"
-    stdin: str = ""
-    timeout_s: float | None = None
-    output: Path | None = None
-    pass_fds: tuple[int, ...] = ()
 
 
 class UnexpectedCommand(AssertionError):
@@ -155,7 +141,7 @@ def _exchange(block: Sequence[tuple[str, str]]) -> Exchange:
 # Playing back --------------------------------------------------------------------------------------------------------
 
 
-class ReplayRunner(Runner):
+class ReplayRunner(FakeRunner):
     """Answers from a transcript: the commands in it, each once, in its order or (`any_order`) in whichever comes.
 
     `asked` lists what was run. Used with `with`, it checks at the end that nothing is left over.
@@ -188,58 +174,21 @@ class ReplayRunner(Runner):
         if self._left:
             raise UnexpectedCommand("these commands were not run:\n" + _commands(self._left))
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
-        """Answer from the transcript (see `Runner.run`). Raises: UnexpectedCommand."""
-        asked = Asked(
-            argv=shown(argv),
-            env=dict(env or {}),
-            reset_env=reset_env,
-            cwd=str(cwd),
-            stdin=_text(stdin),
-            timeout_s=timeout_s,
-            output=output,
-            pass_fds=tuple(pass_fds),
-        )
+    def respond(self, asked: Asked) -> Result:
+        """Answer from the transcript. Raises: ProgramNotFound, UnexpectedCommand."""
         with self._lock:
             self.asked.append(asked)
             exchange = self._take(asked)
         if exchange.is_missing:
             raise ProgramNotFound(asked.argv[0])
-        if output is not None:
-            with output.open("ab") as file:
-                file.write((exchange.stdout + exchange.stderr).encode("utf-8", "surrogateescape"))
         return Result(
             argv=asked.argv,
-            stdout="" if output is not None else exchange.stdout,
-            stderr="" if output is not None else exchange.stderr,
+            stdout=exchange.stdout,
+            stderr=exchange.stderr,
             exit_code=exchange.exit_code,
             signal=exchange.signal,
             timed_out=exchange.timed_out,
         )
-
-    def read(self, path: Path) -> str:
-        """Answer from the transcript (see `Runner.read`). Raises: FileNotFoundError, UnexpectedCommand."""
-        result = self.run(_read_argv(path))
-        if result.failed:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        return result.stdout
-
-    def block_device(self, path: Path) -> tuple[int, int] | None:
-        """Answer from the transcript (see `Runner.block_device`). Raises: UnexpectedCommand."""
-        result = self.run(_device_argv(path))
-        major, _, minor = result.stdout.strip().partition(":")
-        return None if result.failed else (int(major), int(minor))
 
     def _take(self, asked: Asked) -> Exchange:
         candidates = self._left if self._any_order else self._left[:1]
@@ -249,18 +198,6 @@ class ReplayRunner(Runner):
         complaint = UnexpectedCommand(_difference(candidates, asked))
         self._complaint = self._complaint or complaint
         raise complaint
-
-
-def _read_argv(path: Path) -> tuple[str, ...]:
-    return ("cat", str(path))
-
-
-def _device_argv(path: Path) -> tuple[str, ...]:
-    return ("stat", "-Lc", "%Hr:%Lr", str(path))
-
-
-def _text(stdin: str | bytes | None) -> str:
-    return (stdin or b"").decode("utf-8", "backslashreplace") if not isinstance(stdin, str) else stdin
 
 
 def _commands(exchanges: Sequence[Exchange]) -> str:
@@ -301,39 +238,19 @@ class RecordingRunner(Runner):
         self._lock = threading.Lock()
         path.write_bytes(b"")
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
+    def run(self, argv: Sequence[Argument], **options: Unpack[RunOptions]) -> Result:
         """Run it by the other runner (see `Runner.run`)."""
-        words = shown(argv)
+        words, stdin, output = shown(argv), input_text(options.get("stdin")), options.get("output")
         before = output.stat().st_size if output is not None and output.exists() else 0
         try:
-            result = self._inner.run(
-                argv,
-                env=env,
-                reset_env=reset_env,
-                cwd=cwd,
-                stdin=stdin,
-                timeout_s=timeout_s,
-                output=output,
-                pass_fds=pass_fds,
-            )
+            result = self._inner.run(argv, **options)
         except ProgramNotFound:
-            self._append(Exchange(argv=words, stdin=_text(stdin), exit_code=None, is_missing=True))
+            self._append(Exchange(argv=words, stdin=stdin, exit_code=None, is_missing=True))
             raise
         self._append(
             Exchange(
                 argv=words,
-                stdin=_text(stdin),
+                stdin=stdin,
                 stdout=result.stdout if output is None else _appended(output, before),
                 stderr=result.stderr,
                 exit_code=result.exit_code,
@@ -348,17 +265,17 @@ class RecordingRunner(Runner):
         try:
             text = self._inner.read(path)
         except FileNotFoundError:
-            self._append(Exchange(argv=_read_argv(path), exit_code=1))
+            self._append(Exchange(argv=read_argv(path), exit_code=1))
             raise
-        self._append(Exchange(argv=_read_argv(path), stdout=text))
+        self._append(Exchange(argv=read_argv(path), stdout=text))
         return text
 
     def block_device(self, path: Path) -> tuple[int, int] | None:
         """Look by the other runner (see `Runner.block_device`)."""
         numbers = self._inner.block_device(path)
-        answer = Exchange(argv=_device_argv(path), exit_code=1)
+        answer = Exchange(argv=device_argv(path), exit_code=1)
         if numbers is not None:
-            answer = Exchange(argv=_device_argv(path), stdout=f"{numbers[0]}:{numbers[1]}\n")
+            answer = Exchange(argv=device_argv(path), stdout=f"{numbers[0]}:{numbers[1]}\n")
         self._append(answer)
         return numbers
 

@@ -55,3 +55,11 @@ def test_no_recording_has_it_and_it_plays_back_all_the_same(real_runner: SystemR
 def test_another_secret_is_the_same_to_a_transcript(replay: Callable[..., ReplayRunner]) -> None:
     runner = replay(render([Exchange(argv=("login", "***"))]))
     assert not runner.run(["login", Secret("any other")]).failed
+
+
+def test_a_command_asked_of_a_fake_does_not_show_it(replay: Callable[..., ReplayRunner]) -> None:
+    runner = replay([Exchange(argv=("login", "***"))])
+    runner.run(["login", Secret(PASSWORD)])
+    (asked,) = runner.asked
+    assert (asked.argv, asked.words) == (("login", "***"), ("login", PASSWORD))
+    assert PASSWORD not in repr(asked)

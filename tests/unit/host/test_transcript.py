@@ -173,8 +173,9 @@ def test_the_end_of_a_failed_test_is_not_covered_by_what_is_left_over() -> None:
 
 def test_an_output_file_gets_the_answer_and_the_result_does_not(tmp_path: Path) -> None:
     runner = ReplayRunner("$ a\n> out\n! err\n= 1\n")
+    (tmp_path / "log").write_text("before\n")
     result = runner.run(["a"], output=tmp_path / "log")
-    assert (tmp_path / "log").read_text() == "out\nerr\n"
+    assert (tmp_path / "log").read_text() == "before\nout\nerr\n"
     assert (result.output, result.exit_code) == ("", 1)
 
 

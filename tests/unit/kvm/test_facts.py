@@ -8,6 +8,7 @@ import pytest
 from tests.golden.kvm.cases import HERE
 
 from ganeti.errors import HypervisorError
+from ganeti.host.fake_runner import Asked, FakeRunner
 from ganeti.host.runner import Result
 from ganeti.hypervisor.drivers.kvm import acceleration
 from ganeti.hypervisor.drivers.kvm.facts import QemuFacts
@@ -84,23 +85,17 @@ def test_the_boot_flag_is_needed_by_old_ones_only(version: str, needed: bool) ->
 # Asking --------------------------------------------------------------------------------------------------------------
 
 
-class Talkative:
-    """A runner whose one program tells its arguments; `asked` counts."""
+class Talkative(FakeRunner):
+    """A runner whose one program tells its version; `asked` are its arguments."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
         self.failing = ""
 
-    def run(self, argv: list[object], **ignored: object) -> Result:
-        words = tuple(str(word) for word in argv)
-        self.asked.append(words[1:])
-        return Result(argv=words, stdout="QEMU emulator version 7.2.0\n", exit_code=int(words[1] == self.failing))
-
-    def check(self, argv: list[object], **options: object) -> Result:
-        return self.run(argv, **options).raise_if_failed()
-
-    def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
-        raise AssertionError(script, timeout_s)
+    def respond(self, asked: Asked) -> Result:
+        self.asked.append(asked.argv[1:])
+        exit_code = int(asked.argv[1] == self.failing)
+        return Result(argv=asked.argv, stdout="QEMU emulator version 7.2.0\n", exit_code=exit_code)
 
 
 @pytest.fixture
@@ -112,7 +107,7 @@ def program(tmp_path: Path) -> Path:
 
 def test_a_binary_is_asked_once_until_it_changes(program: Path) -> None:
     runner = Talkative()
-    prober = Prober(runner, kvm_check=lambda: None)  # type: ignore[arg-type]  # what is used of a runner
+    prober = Prober(runner, kvm_check=lambda: None)
     for _ in range(3):
         assert prober.facts(program).version == (7, 2, 0)
     assert runner.asked == [("--help",), ("-machine", "help"), ("-device", "help")]
@@ -123,7 +118,7 @@ def test_a_binary_is_asked_once_until_it_changes(program: Path) -> None:
 
 def test_a_link_to_another_binary_is_another_one(program: Path, tmp_path: Path) -> None:
     runner = Talkative()
-    prober = Prober(runner, kvm_check=lambda: None)  # type: ignore[arg-type]  # what is used of a runner
+    prober = Prober(runner, kvm_check=lambda: None)
     link = tmp_path / "kvm"
     link.symlink_to(program)
     prober.facts(link)
@@ -134,13 +129,13 @@ def test_a_link_to_another_binary_is_another_one(program: Path, tmp_path: Path) 
 def test_old_emulators_fail_after_listing_their_devices(program: Path) -> None:
     runner = Talkative()
     runner.failing = "-device"
-    assert Prober(runner, kvm_check=lambda: None).facts(program).device_list  # type: ignore[arg-type]  # see above
+    assert Prober(runner, kvm_check=lambda: None).facts(program).device_list
 
 
 def test_a_binary_that_fails_or_is_missing_is_told(program: Path, tmp_path: Path) -> None:
     runner = Talkative()
     runner.failing = "--help"
-    prober = Prober(runner, kvm_check=lambda: None)  # type: ignore[arg-type]  # what is used of a runner
+    prober = Prober(runner, kvm_check=lambda: None)
     with pytest.raises(HypervisorError, match="exited with status 1"):
         prober.facts(program)
     with pytest.raises(HypervisorError, match="program not found"):
@@ -154,7 +149,7 @@ def test_kvm_is_tried_once_and_its_fault_told_once(program: Path, caplog: pytest
         tried.append(1)
         return "it is broken"
 
-    prober = Prober(Talkative(), kvm_check=check)  # type: ignore[arg-type]  # what is used of a runner
+    prober = Prober(Talkative(), kvm_check=check)
     assert prober.facts(program).kvm_problem == "it is broken"
     assert prober.kvm_problem() == "it is broken"
     assert len(tried) == 1

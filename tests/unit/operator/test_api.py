@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,8 +13,9 @@ from litestar.testing import TestClient
 
 from ganeti.actions.node import Node
 from ganeti.host.clock import FakeClock
+from ganeti.host.fake_runner import Asked, FakeRunner
 from ganeti.host.paths import Paths
-from ganeti.host.runner import Argument, Result, Runner
+from ganeti.host.runner import Result
 from ganeti.host.system import System
 from ganeti.operator.api import application
 from ganeti.operator.guests import Guests
@@ -25,30 +26,19 @@ from ganeti.operator.setup import SetupOptions, initialise
 OS_FILES = ("create", "import", "export", "rename", "verify")
 
 
-class ScriptRunner(Runner):
+class ScriptRunner(FakeRunner):
     """Stands for operating system scripts: remembers what ran, and fails when told to."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.failing = ""
 
-    def run(self, argv: Sequence[Argument], *, output: Path | None = None, **_: object) -> Result:
-        self.ran.append(Path(str(argv[0])).name)
-        if output is not None:
-            output.write_text("the script's last words\n")
-        return Result(argv=tuple(str(word) for word in argv), exit_code=1 if self.failing == self.ran[-1] else 0)
-
-    def check(self, argv: Sequence[Argument], **_: object) -> Result:
-        return self.run(argv).raise_if_failed()
-
-    def shell(self, script: str, **_: object) -> Result:
-        raise AssertionError(f"no shell is needed here: {script}")
-
-    def read(self, path: Path) -> str:
-        raise AssertionError(f"nobody needs {path} here")
-
-    def block_device(self, path: Path) -> tuple[int, int] | None:
-        raise AssertionError(f"nobody needs {path} here")
+    def respond(self, asked: Asked) -> Result:
+        name = Path(asked.argv[0]).name
+        assert name in OS_FILES, f"nobody needs {asked.argv} here"
+        self.ran.append(name)
+        last_words = "" if asked.output is None else "the script's last words\n"
+        return Result(argv=asked.argv, stdout=last_words, exit_code=1 if self.failing == name else 0)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganeti.host.runner import Argument, Result, Runner
+from ganeti.host.fake_runner import Asked, FakeRunner
+from ganeti.host.runner import Result
 
 GROUP = "xenvg"
 EXTENT_MIB = 4
@@ -40,7 +40,7 @@ class FakePhysical:
     attributes: str = "a--"
 
 
-class FakeLvm(Runner):
+class FakeLvm(FakeRunner):
     """One volume group. `ran` has the commands; `failing` says which begin of a command fails, with what text."""
 
     def __init__(self, *sizes_mib: int) -> None:
@@ -69,31 +69,20 @@ class FakeLvm(Runner):
         used = sum(one.size_mib / len(one.physical) for one in self.volumes.values() if physical in one.physical)
         return self.physical[physical].size_mib - used
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
-        words = [str(word) for word in argv]
+    def respond(self, asked: Asked) -> Result:
+        words = list(asked.words)
         self.ran.append(words)
         for begin, text in self.failing.items():
             if " ".join(words).startswith(begin):
-                return Result(argv=tuple(words), stderr=text, exit_code=5)
+                return Result(argv=asked.argv, stderr=text, exit_code=5)
         options = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--") and word != "--")
         tags = [word.partition("=")[2] for word in words if word.startswith("--addtag=")]
         names = words[words.index("--") + 1 :] if "--" in words else []
         try:
             text = getattr(self, f"_{words[0]}")(options, names, tags)
         except LookupError as err:
-            return Result(argv=tuple(words), stderr=str(err), exit_code=5)
-        return Result(argv=tuple(words), stdout=text or "")
+            return Result(argv=asked.argv, stderr=str(err), exit_code=5)
+        return Result(argv=asked.argv, stdout=text or "")
 
     def read(self, path: Path) -> str:
         minor = int(path.parent.name.partition(":")[2])

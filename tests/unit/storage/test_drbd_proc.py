@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ganeti.errors import BlockDeviceError
-from ganeti.host.runner import Result, Runner
+from ganeti.host.fake_runner import Asked, FakeRunner
+from ganeti.host.runner import Result
 from ganeti.host.transcript import ReplayRunner
 from ganeti.tools.drbd import module, proc
 from ganeti.tools.drbd.proc import Version
@@ -113,17 +112,12 @@ def test_a_missing_file_says_that_the_module_is_not_loaded() -> None:
         proc.read(ReplayRunner("$ cat /proc/drbd\n= 1\n"))
 
 
-class Unreadable(Runner):
+class Unreadable(FakeRunner):
     """A kernel whose files cannot be read."""
 
-    def run(self, *args: object, **kwargs: object) -> Result:
-        raise AssertionError(args)
-
-    def read(self, path: Path) -> str:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    def block_device(self, path: Path) -> tuple[int, int] | None:
-        raise AssertionError(path)
+    def respond(self, asked: Asked) -> Result:
+        assert asked.argv[0] == "cat"
+        raise PermissionError(13, "Permission denied", asked.argv[1])
 
 
 def test_an_unreadable_file_is_another_error_than_a_missing_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from tests.unit.storage.mirrors import DISK, SECRET, Volume, proc, shown_ours
 
 from ganeti.errors import CommandError, NodeError
 from ganeti.host.clock import FakeClock
+from ganeti.host.fake_runner import Asked, FakeRunner
 from ganeti.host.paths import Paths
-from ganeti.host.runner import Argument, Result, Runner, SystemRunner, shown
+from ganeti.host.runner import Result, Runner, SystemRunner
 from ganeti.host.system import System
 from ganeti.host.transcript import RecordingRunner
 from ganeti.model.disk import Disk
@@ -39,7 +40,7 @@ OPERATIONS: dict[str, Callable[[DrbdDisk], object]] = {
 SECONDARY = " 3: cs:{} ro:Primary/Secondary ds:UpToDate/UpToDate C r-----\n    ns:0"
 
 
-class Talkative(Runner):
+class Talkative(FakeRunner):
     """Programs that tell on both outputs everything they were told, and fail at a word; and a kernel's files."""
 
     def __init__(self, connection: str | None, failing: str, show: str = "") -> None:
@@ -47,22 +48,11 @@ class Talkative(Runner):
         self._failing = failing
         self._show = show
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
-        everything = f"{' '.join(map(str, argv))}\n"
-        is_failing = self._failing in map(str, argv)
-        stdout = self._show if "show" in argv else everything
-        return Result(argv=shown(argv), stdout=stdout, stderr=everything, exit_code=10 if is_failing else 0)
+    def respond(self, asked: Asked) -> Result:
+        everything = f"{' '.join(asked.words)}\n"
+        stdout = self._show if "show" in asked.words else everything
+        exit_code = 10 if self._failing in asked.words else 0
+        return Result(argv=asked.argv, stdout=stdout, stderr=everything, exit_code=exit_code)
 
     def read(self, path: Path) -> str:
         return self._status if path == Path("/proc/drbd") else "131072\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -16,6 +16,7 @@ from tests.unit.storage.watched import WatchedRunner
 from ganeti.actions import blockdev, mirrors
 from ganeti.actions.node import Node
 from ganeti.errors import NodeError
+from ganeti.host.fake_runner import Asked
 from ganeti.host.runner import Result
 from ganeti.model.disk import Disk
 
@@ -34,10 +35,11 @@ ACTS: dict[str, Callable[[Node, Disk], object]] = {
 class Gossip(WatchedRunner):
     """Programs that fail and repeat every word they were given."""
 
-    def answer(self, words: Sequence[str], visible: tuple[str, ...]) -> Result:
-        if words[0] in ("drbdsetup", "drbdmeta") and words[1] != "show":
-            return Result(argv=visible, stderr=f"cannot do {shlex.join(words)}", exit_code=10)
-        return super().answer(words, visible)
+    def respond(self, asked: Asked) -> Result:
+        result = super().respond(asked)
+        if asked.words[0] in ("drbdsetup", "drbdmeta") and asked.words[1] != "show":
+            return replace(result, stdout="", stderr=f"cannot do {shlex.join(asked.words)}", exit_code=10)
+        return result
 
 
 @pytest.mark.parametrize("runner_type", [WatchedRunner, Gossip])

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganeti.host.runner import Argument, Result, Runner, shown
+from ganeti.host.fake_runner import Asked, FakeRunner
+from ganeti.host.runner import Result
 
 LVM_ROW = {
     "lv_attr": "-wi-a-----",
@@ -62,7 +63,7 @@ FILES = {
 """Devices of 8 MiB, volumes that mirrors can have their metadata on, and a kernel module without devices."""
 
 
-class WatchedRunner(Runner):
+class WatchedRunner(FakeRunner):
     """Remembers the words of every command. `volumes` are the groups and volumes LVM has, `images` Ceph's."""
 
     def __init__(
@@ -77,26 +78,11 @@ class WatchedRunner(Runner):
         self.commands: list[tuple[str, ...]] = []
         self.variables: list[Mapping[str, str]] = []
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
-        words = [str(word) for word in argv]
+    def respond(self, asked: Asked) -> Result:
+        words = list(asked.words)
         self.commands.append(tuple(words_of(words)))
-        self.variables.append(env or {})
-        return self.answer(words, shown(argv))
-
-    def answer(self, words: Sequence[str], visible: tuple[str, ...]) -> Result:
-        """What the program says."""
-        return Result(argv=visible, stdout=self._says(words))
+        self.variables.append(asked.env)
+        return Result(argv=asked.argv, stdout=self._says(words))
 
     def read(self, path: Path) -> str:
         try:

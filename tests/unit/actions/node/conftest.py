@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,81 +11,32 @@ import pytest
 from ganeti.actions.node import Node
 from ganeti.errors import ProgramNotFound
 from ganeti.host.clock import FakeClock
+from ganeti.host.fake_runner import Asked, FakeRunner
 from ganeti.host.paths import Paths
-from ganeti.host.runner import Argument, Result
+from ganeti.host.runner import Result
 from ganeti.host.system import System
 from ganeti.host.users import Accounts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    """One program that was started."""
-
-    argv: tuple[str, ...]
-    env: dict[str, str]
-    reset_env: bool
-    cwd: str
-    output: Path | None
-    timeout_s: float | None
-    stdin: str | bytes | None
-
-
 @dataclass
-class ScriptedRunner:
+class ScriptedRunner(FakeRunner):
     """Notes what is started; `answer` says how it ends (None: with success and without a word)."""
 
-    answer: Callable[[Ran], Result | None] = lambda _: None
-    ran: list[Ran] = field(default_factory=list)
+    answer: Callable[[Asked], Result | None] = lambda _: None
+    ran: list[Asked] = field(default_factory=list)
 
-    def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        env: Mapping[str, str] | None = None,
-        reset_env: bool = False,
-        cwd: Argument = "/",
-        stdin: str | bytes | None = None,
-        timeout_s: float | None = None,
-        output: Path | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Result:
-        words = tuple(str(word) for word in argv)
-        call = Ran(
-            argv=words,
-            env=dict(env or {}),
-            reset_env=reset_env,
-            cwd=str(cwd),
-            output=output,
-            timeout_s=timeout_s,
-            stdin=stdin,
-        )
-        self.ran.append(call)
-        result = self.answer(call) or Result(argv=words)
-        if output is not None:
-            with output.open("a") as file:
-                file.write(result.output)
-            return replace(result, stdout="", stderr="")
-        return result
-
-    def check(
-        self, argv: Sequence[Argument], *, stdin: str | bytes | None = None, timeout_s: float | None = None
-    ) -> Result:
-        return self.run(argv, stdin=stdin, timeout_s=timeout_s).raise_if_failed()
-
-    def shell(self, script: str, *, timeout_s: float | None = None) -> Result:
-        return self.run(["/bin/sh", "-c", script], timeout_s=timeout_s)
-
-    def read(self, path: Path) -> str:
-        return self.check(["cat", path]).stdout
+    def respond(self, asked: Asked) -> Result:
+        self.ran.append(asked)
+        return self.answer(asked) or Result(argv=asked.argv)
 
     def block_device(self, path: Path) -> tuple[int, int] | None:
         raise AssertionError(f"nobody asked for {path} so far")
 
 
-def missing(program: str) -> Callable[[Ran], Result | None]:
+def missing(program: str) -> Callable[[Asked], Result | None]:
     """An answer for a machine without that program."""
 
-    def answer(call: Ran) -> Result | None:
+    def answer(call: Asked) -> Result | None:
         if call.argv[0] == program:
             raise ProgramNotFound(program)
         return None
