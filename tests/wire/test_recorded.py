@@ -21,7 +21,14 @@ from ganeti.actions.node import Node
 from ganeti.noded import table
 from ganeti.noded.codec import Signature
 
-RECORDED = Path(__file__).parent / "recorded" / "packaged"
+RECORDED = tuple(Path(__file__).parent / "recorded" / name for name in ("packaged", "packaged-storage"))
+STORAGE_CALLS = frozenset(
+    {"lv_list", "vg_list", "node_volumes", "storage_list", "storage_modify", "storage_execute", "blockdev_wipe"}
+    | {"drbd_attach_net", "drbd_disconnect_net", "drbd_wait_sync", "drbd_needs_activation", "blockdev_removechildren"}
+    | {"blockdev_addchildren", "blockdev_getdimensions", "blockdev_getmirrorstatus", "blockdev_getmirrorstatus_multi"}
+    | {"blockdev_pause_resume_sync", "blockdev_open", "blockdev_close", "blockdev_grow", "blockdev_rename"}
+)
+"""Calls that only a master with LVM and DRBD makes."""
 TABLE = table.load()
 
 
@@ -37,9 +44,14 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     reply: tuple[bool, object] | None
 
 
+def files() -> list[Path]:
+    """The files of all recordings."""
+    return [path for directory in RECORDED for path in sorted(directory.glob("*.json"))]
+
+
 def pairs() -> Iterator[tuple[str, Pair]]:
     """All recorded exchanges of calls that are in the table."""
-    for path in sorted(RECORDED.glob("*.json")):
+    for path in files():
         if path.stem in TABLE:
             for pair in msgspec.json.decode(path.read_bytes(), type=list[Pair]):
                 yield path.stem, pair
@@ -77,9 +89,10 @@ def is_of_form(payload: object, form: object) -> bool:
 
 
 def test_there_are_recordings_and_all_are_calls_of_the_protocol() -> None:
-    names = {path.stem for path in RECORDED.glob("*.json")} - {"sequences"}
+    names = {path.stem for path in files()} - {"sequences"}
     assert len(names) >= 50
     assert names <= set(table.PROTOCOL_CALLS)
+    assert names >= STORAGE_CALLS
     assert len({name for name, _ in ALL_PAIRS}) >= 50
 
 
