@@ -102,7 +102,7 @@ def test_a_certificate_that_is_none_is_told_by_the_start_command(daemon: Daemon)
     result = daemon.run()
     assert result.returncode == 1
     assert "for TLS" in result.stderr
-    assert daemon.processes() == []
+    wait_until(lambda: daemon.processes() == [])  # it may still be ending when the command has told
 
 
 def test_a_port_in_use_is_told_by_the_start_command(daemon: Daemon) -> None:
