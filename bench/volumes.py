@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from lab import master_defaults  # noqa: E402
+
 from bench import site  # noqa: E402 - the repository is not installed
 from bench.daemons import Daemon  # noqa: E402
 from bench.load import Load, run  # noqa: E402
@@ -87,26 +89,11 @@ def questions(disks: int) -> dict[str, site.Question]:
 
 def mirror(number: int) -> Disk:
     """A DRBD disk as the master sends it."""
-    defaults = {
-        "resync-rate": 61440,
-        "disabled-barriers": "n",
-        "disable-meta-flush": False,
-        "default-metavg": GROUP,
-        "disk-custom": "",
-        "net-custom": "",
-        "protocol": "C",
-        "dynamic-resync": False,
-        "c-plan-ahead": 20,
-        "c-fill-target": 0,
-        "c-delay-target": 1,
-        "c-max-rate": 61440,
-        "c-min-rate": 4096,
-    }
     addresses = {"local-ip": "127.0.0.1", "remote-ip": "127.0.0.2", "local-minor": number, "remote-minor": number}
     return {
         **describe("drbd", [*NODES, 11000 + number, number, number, "0" * 40], f"disk/{number}"),
         "children": [volume(f"d{number}.data"), volume(f"d{number}.meta")],
-        "params": defaults,
+        "params": {**master_defaults.DRBD, "default-metavg": GROUP},
         "dynamic_params": addresses,
     }
 

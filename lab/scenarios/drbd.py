@@ -19,6 +19,7 @@ from ganeti.errors import BlockDeviceError
 from ganeti.host.clock import TryAgain, retry
 from ganeti.model.base import Parameters
 from ganeti.model.disk import BlockDevStatus, Disk, DiskType, LocalDiskStatus
+from lab import master_defaults
 from lab.machine_qemu import Hardware
 from lab.machines import Lab
 from lab.scenarios import SECRET
@@ -32,21 +33,7 @@ MINOR, PEER_MINOR, PORT = 3, 5, 11003
 LOCAL, REMOTE = "10.98.0.1", "10.98.0.2"
 PATIENCE_S: Final = 120.0
 
-PARAMETERS: Final[Parameters] = {
-    "resync-rate": 4096,
-    "disabled-barriers": "n",
-    "disable-meta-flush": False,
-    "default-metavg": GROUP,
-    "disk-custom": "",
-    "net-custom": "",
-    "protocol": "C",
-    "dynamic-resync": False,
-    "c-plan-ahead": 20,
-    "c-fill-target": 0,
-    "c-delay-target": 1,
-    "c-max-rate": 61440,
-    "c-min-rate": 4096,
-}
+PARAMETERS: Final[Parameters] = {**master_defaults.DRBD, "default-metavg": GROUP, "resync-rate": 4096}
 
 PEER: Final = f"""
 lvcreate -q -Wn -L {SIZE + GROWTH}m -n d_data {GROUP}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lab import master_defaults
 from tests.contract.storage_answers import ANSWERS
 from tests.contract.storage_contract import StorageContract, Workbench
 
@@ -21,21 +22,7 @@ from ganeti.tools.drbd import proc
 GROUP = "mirrors"
 META_MIB = 128
 SECRET = "0123456789abcdef0123456789abcdef01234567"
-PARAMETERS: Parameters = {
-    "c-delay-target": 1,
-    "c-fill-target": 0,
-    "c-max-rate": 61440,
-    "c-min-rate": 4096,
-    "c-plan-ahead": 20,
-    "default-metavg": GROUP,
-    "disable-meta-flush": False,
-    "disabled-barriers": "n",
-    "disk-custom": "",
-    "dynamic-resync": False,
-    "net-custom": "",
-    "protocol": "C",
-    "resync-rate": 61440,
-}
+PARAMETERS: Parameters = {**master_defaults.DRBD, "default-metavg": GROUP}
 
 
 @pytest.fixture(scope="module", autouse=True)

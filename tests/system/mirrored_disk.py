@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from lab import master_defaults
 from lab.machine_nodes import MachineNode, on_all
 
 GROUP = "xenvg"
@@ -14,21 +15,7 @@ META_MIB = 128
 OWNER = "guest1.example.com"
 PATIENCE_S = 120.0
 
-PARAMETERS: dict[str, object] = {
-    "c-delay-target": 1,
-    "c-fill-target": 0,
-    "c-max-rate": 61440,
-    "c-min-rate": 4096,
-    "c-plan-ahead": 20,
-    "default-metavg": GROUP,
-    "disable-meta-flush": False,
-    "disabled-barriers": "n",
-    "disk-custom": "",
-    "dynamic-resync": False,
-    "net-custom": "",
-    "protocol": "C",
-    "resync-rate": 61440,
-}
+PARAMETERS: dict[str, object] = {**master_defaults.DRBD, "default-metavg": GROUP}
 """What a master sends when nobody asked for anything else."""
 
 _FILLED = ".<15"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from lab import master_defaults
 
 from ganeti.host.clock import FakeClock
 from ganeti.host.paths import Paths
@@ -18,21 +19,7 @@ from ganeti.storage.base import BlockDevice, Growable, LogicalId, Snapshotable
 from ganeti.storage.drivers.drbd import DrbdDisk
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
-PARAMS: Parameters = {
-    "resync-rate": 61440,
-    "disabled-barriers": "n",
-    "disable-meta-flush": False,
-    "default-metavg": "xenvg",
-    "disk-custom": "",
-    "net-custom": "",
-    "protocol": "C",
-    "dynamic-resync": False,
-    "c-plan-ahead": 20,
-    "c-fill-target": 0,
-    "c-delay-target": 1,
-    "c-max-rate": 61440,
-    "c-min-rate": 4096,
-}
+PARAMS: Parameters = {**master_defaults.DRBD}
 DATA, META = Path("/dev/xenvg/d_data"), Path("/dev/xenvg/d_meta")
 LOCAL, REMOTE = "ipv4:10.98.0.1:11003", "ipv4:10.98.0.2:11003"
 

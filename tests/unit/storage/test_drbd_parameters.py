@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from lab import master_defaults
 
 from ganeti.errors import BlockDeviceError, InvalidParameter
 from ganeti.model.disk import Disk, DiskType
@@ -11,21 +12,7 @@ from ganeti.storage.drivers.drbd import identity
 from ganeti.tools.drbd.devices import Device, Endpoint
 from ganeti.tools.drbd.parameters import DrbdParameters
 
-PARAMS: dict[str, object] = {
-    "resync-rate": 61440,
-    "disabled-barriers": "n",
-    "disable-meta-flush": False,
-    "default-metavg": "xenvg",
-    "disk-custom": "",
-    "net-custom": "",
-    "protocol": "C",
-    "dynamic-resync": False,
-    "c-plan-ahead": 20,
-    "c-fill-target": 0,
-    "c-delay-target": 1,
-    "c-max-rate": 61440,
-    "c-min-rate": 4096,
-}
+PARAMS: dict[str, object] = {**master_defaults.DRBD}
 SECRET = "0123456789abcdef0123"
 
 
